@@ -1,0 +1,95 @@
+"""`gatewright language`: train, evaluate and generate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gatewright.cli.errors import exit_codes, stopped
+from gatewright.cli.options import settings_options
+from gatewright.tasks import LanguageModel
+from gatewright.tasks.language_settings import LanguageSettings
+from gatewright.tasks.progress import metrics_table
+from gatewright.tasks.sampling import Sampling
+from gatewright.tasks.settings import TrainingSettings
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Language models on any text.", no_args_is_help=True)
+
+TextArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A file or folder of text; none: the Python language reference that comes with Python."
+    ),
+]
+FolderArgument = Annotated[Path, typer.Argument(help="A model folder.")]
+Pattern = Annotated[str, typer.Option("--files", help="Which files of a folder of text.")]
+Device = Annotated[str, typer.Option(help="Where to run: cpu, cuda, cuda:1, mps.")]
+
+
+@app.command()
+@settings_options(LanguageSettings, TrainingSettings)
+def train(
+    text: TextArgument = None,
+    out: Annotated[Path, typer.Option(help="The model folder to write.")] = Path("runs/language"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training of the folder.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew in a folder that holds a model.")
+    ] = False,
+    valid: Annotated[
+        Path | None, typer.Option(help="A text for validation, instead of the end of the text.")
+    ] = None,
+    files: Pattern = "*",
+    progress: Annotated[str, typer.Option(help="auto, bar, lines or none.")] = "auto",
+    settings: Any = None,
+) -> None:
+    """Train a model; the best one, by its loss on the validation text, is in the folder.
+
+    Ctrl-C stops after the current update and saves; --resume goes on.
+    """
+    with exit_codes():
+        if isinstance(cell := settings.get("cell"), str) and Path(cell).is_file():
+            settings["cell"] = Path(cell)
+        if resume:
+            model = LanguageModel.resume(out, text, validation=valid, progress=progress, **settings)
+        else:
+            model = LanguageModel(**settings)
+            model.fit(text, validation=valid, out=out, overwrite=overwrite, pattern=files, progress=progress)
+        if model.stopped:
+            again = f"gatewright language train --out {out} --resume"
+            stopped(model.stopped, f"stopped after update {model.metrics['updates']}; go on with: {again}")
+        _print(metrics_table(f"{out}", model.summary()))
+
+
+@app.command()
+def evaluate(
+    folder: FolderArgument, text: TextArgument = None, files: Pattern = "*", device: Device = "cpu"
+) -> None:
+    """Loss and perplexity on a text, its state carried from the first token to the last."""
+    with exit_codes():
+        model = LanguageModel.load(folder).to(device)
+        _print(
+            metrics_table(f"{folder} on {text or 'the default text'}", model.evaluate(text, pattern=files))
+        )
+
+
+@app.command()
+@settings_options(Sampling)
+def generate(
+    folder: FolderArgument,
+    prompt: Annotated[str, typer.Option(help="What the text begins with.")] = "",
+    device: Device = "cpu",
+    settings: Any = None,
+) -> None:
+    """Write text that goes on from a prompt."""
+    with exit_codes():
+        print(LanguageModel.load(folder).to(device).generate(prompt, **settings), flush=True)
+
+
+def _print(thing: Any) -> None:
+    from rich import print as rich_print
+
+    rich_print(thing)

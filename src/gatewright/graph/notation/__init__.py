@@ -1,0 +1,1 @@
+"""Equations as text: the grammar is `docs/notation.md`."""

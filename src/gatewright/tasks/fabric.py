@@ -1,0 +1,112 @@
+"""Lightning Fabric: one process or many, on the device and in the precision that the settings name."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+import gatewright as gw
+from gatewright.tasks.errors import MissingExtra, SettingsError, TaskError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from gatewright.tasks.settings import TrainingSettings
+
+__all__ = ["all_gather", "all_reduce", "launch", "make_fabric"]
+
+MEANT_FOR_THE_USER = (TaskError, MissingExtra, gw.CellError)
+
+
+def make_fabric(settings: TrainingSettings) -> Fabric:
+    """A `Fabric` for the settings. Raises `SettingsError` for a device or precision that is not there."""
+    accelerator = _accelerator(settings)
+    try:
+        from lightning_fabric import Fabric
+    except ImportError as error:
+        raise MissingExtra("lightning-fabric", "train", "training") from error
+    try:
+        return Fabric(
+            accelerator=accelerator,
+            strategy=_strategy(settings),
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            precision=settings.precision,
+        )
+    except (RuntimeError, ValueError, ImportError) as error:
+        raise SettingsError(
+            f"accelerator {settings.accelerator}, devices {settings.devices}, nodes {settings.nodes}, "
+            f"precision {settings.precision}: {error}"
+        ) from error
+
+
+def launch(settings: TrainingSettings, function: Callable[..., Any], *args: Any) -> Any:
+    """Call `function(fabric, *args)` in every process; the result of the first one.
+
+    A `TaskError` in a process is raised here, as itself.
+    """
+    fabric = make_fabric(settings)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)  # libraries' own, about their own calls
+        # One bound function, because Fabric walks through arguments and refuses frozen dataclasses.
+        result = fabric.launch(functools.partial(_guarded, function=function, args=args))
+    if isinstance(result, MEANT_FOR_THE_USER):
+        raise result
+    return result
+
+
+def all_reduce(fabric: Fabric, tensor: Tensor, how: Literal["sum", "max"] = "sum") -> Tensor:
+    """The sum or maximum over all processes, on the tensor's own device."""
+    if fabric.world_size == 1:
+        return tensor
+    moved = tensor.to(fabric.device, copy=True)
+    torch.distributed.all_reduce(moved, getattr(torch.distributed.ReduceOp, how.upper()))
+    return moved.to(tensor.device)
+
+
+def all_gather(fabric: Fabric, tensor: Tensor) -> list[Tensor]:
+    """The tensors of all processes, of one shape, in the order of their ranks."""
+    if fabric.world_size == 1:
+        return [tensor]
+    moved = tensor.detach().to(fabric.device).contiguous()
+    parts = [torch.empty_like(moved) for _ in range(fabric.world_size)]
+    torch.distributed.all_gather(parts, moved)
+    return [part.to(tensor.device) for part in parts]
+
+
+def _guarded(fabric: Fabric, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    try:
+        return function(fabric, *args)
+    except MEANT_FOR_THE_USER as error:
+        return error
+
+
+def _accelerator(settings: TrainingSettings) -> str:
+    """The kind of device, checked here because Fabric's own messages name its internals."""
+    wanted, found = settings.accelerator, torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        wanted = "cuda" if found else "mps" if torch.backends.mps.is_available() else "cpu"
+    if wanted == "cuda" and found < settings.devices:
+        raise SettingsError(
+            f"accelerator cuda, devices {settings.devices}: torch can use {found} CUDA device(s) here; "
+            "take fewer devices, or accelerator cpu"
+        )
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise SettingsError("accelerator mps: torch finds no Apple GPU here; take accelerator cpu")
+    if wanted == "cpu" and settings.precision == "16-mixed":
+        raise SettingsError("precision 16-mixed: needs a GPU; on the CPU take 32-true or bf16-mixed")
+    return wanted
+
+
+def _strategy(settings: TrainingSettings) -> str:
+    """Processes are spawned here, unless torchrun or a cluster has started them already."""
+    if settings.devices * settings.nodes == 1:
+        return "auto"
+    started = "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_PROCID" in os.environ
+    return "ddp" if started else "ddp_spawn"

@@ -1,0 +1,327 @@
+"""The training loop that every task shares: updates, schedule, evaluation, early stopping, checkpoints,
+resumption.
+
+A task gives a `Job`: a network, batches by epoch and index, a loss, an evaluation. Everything a run depends
+on is in its `Progress`, the weights, the optimiser, what is carried from batch to batch, and the random
+generators; all of it is in a checkpoint, so a resumed run is bit for bit the run that was not stopped (on the
+same number of processes, and without a time budget, whose schedule follows the clock).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import signal
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gatewright.tasks.errors import TrainingError
+from gatewright.tasks.fabric import all_gather, all_reduce
+from gatewright.tasks.interrupt import Interrupt
+from gatewright.tasks.progress import Watcher, make_watcher
+from gatewright.tasks.schedule import learning_rate, make_optimizer, share_done
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from gatewright.tasks.run_folder import RunFolder
+    from gatewright.tasks.settings import TrainingSettings
+
+__all__ = ["Job", "Outcome", "Progress", "Result", "Trainer"]
+
+
+class Result(NamedTuple):
+    """What a loss function returns: the mean loss of this process's items, their number, and what is carried
+    on.
+    """
+
+    loss: Tensor
+    count: int
+    carried: Any = None
+
+
+class Job(ABC):
+    """What a task gives the trainer."""
+
+    task: str  # its name
+    unit: str = "items"  # what is counted, for `items/s`
+    network: nn.Module
+    batch_axis = 1  # the axis of carried tensors along which processes share a batch
+
+    @abstractmethod
+    def batches(self, epoch: int) -> int:
+        """Batches in an epoch."""
+
+    @abstractmethod
+    def batch(self, epoch: int, index: int, fabric: Fabric) -> Any:
+        """This process's part of a batch, on its device; a function of its arguments alone."""
+
+    @abstractmethod
+    def loss(self, network: nn.Module, batch: Any, carried: Any) -> Result:
+        """The loss of a batch; `carried` is what the batch before returned, None at an epoch's start."""
+
+    @abstractmethod
+    def evaluate(self, fabric: Fabric) -> dict[str, float]:
+        """Figures on the validation data, `loss` among them, the same in every process."""
+
+    @abstractmethod
+    def model_file(self) -> bytes:
+        """`model.safetensors` of the network as it is now."""
+
+    def recipe(self) -> dict[str, Any]:
+        """What it takes to make this job again, for a resumption; JSON values, kept in checkpoints only."""
+        return {}
+
+    def describe(self) -> dict[str, Any]:
+        """What `metrics.json` and checkpoints say about the data; JSON values."""
+        return {}
+
+
+@dataclass
+class Progress:
+    """Where a run is."""
+
+    update: int = 0
+    epoch: int = 0
+    index: int = 0  # of the next batch in the epoch
+    seconds: float = 0.0
+    best: float = math.inf
+    best_update: int = 0
+    stale: int = 0  # evaluations since the best one
+    factor: float = 1.0  # of the plateau schedule
+    evaluation_seconds: float = 0.0  # of the last one, kept free at the end of a time budget
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    reason: str  # "finished", "early" or the name of a signal
+    metrics: dict[str, Any]
+
+
+class Trainer:
+    """Trains a job in one process of a Fabric."""
+
+    def __init__(
+        self, fabric: Fabric, job: Job, settings: TrainingSettings, folder: RunFolder, style: Any = "none"
+    ) -> None:
+        self.fabric, self.job, self.settings, self.folder = fabric, job, settings, folder
+        self.network = fabric.setup_module(job.network)
+        self.optimizer = fabric.setup_optimizers(make_optimizer(job.network, settings))
+        self.progress = Progress()
+        self.carried: Any = None
+        self.model: bytes | None = None  # the best one so far
+        self.sums = torch.zeros(
+            2, dtype=torch.float64
+        )  # loss times count, and count, since the last evaluation
+        self.watcher: Watcher = make_watcher(style if fabric.is_global_zero else "none", job.unit)
+        self._saved_at = 0.0
+
+    def restore(self, tree: dict[str, Any], model: bytes | None) -> None:
+        """Take up a checkpoint's state."""
+        self.job.network.load_state_dict(tree["network"])
+        self.optimizer.optimizer.load_state_dict(tree["optimizer"])
+        self.progress = Progress(**tree["progress"])
+        self.carried = self._my_part(tree["carried"])
+        self.sums, self.model = tree["sums"], model
+        self._saved_at = self.progress.seconds
+        if len(tree["generators"]) == self.fabric.world_size:
+            set_generators(tree["generators"][self.fabric.global_rank])
+        else:
+            self.watcher.note("resumed on another number of processes: dropout goes on from a new seed")
+            torch.manual_seed(self.settings.seed + 1 + self.progress.update + self.fabric.global_rank)
+
+    def run(self) -> Outcome:
+        """Train until a limit, early stopping or a signal; the best model is then in the folder."""
+        began = time.perf_counter() - self.progress.seconds
+        first = self._share()
+        with Interrupt() as interrupt:
+            try:
+                if self.progress.update == 0:
+                    self._save()
+                reason = self._loop(interrupt, began, first)
+                self._close(reason)
+            finally:
+                self.watcher.close()
+        return Outcome(reason, self._metrics(reason))
+
+    def _loop(self, interrupt: Interrupt, began: float, first: float) -> str:
+        started = time.perf_counter()
+        items = 0
+        while self._share() < 1 and not self._stalled():
+            loss, count = self._update()
+            items += count * self.fabric.world_size
+            stop = self._agree(time.perf_counter() - began, interrupt.number)
+            spent, share = time.perf_counter() - started, self._share()
+            self.watcher.update(share, self.progress.update, loss, items / spent, _left(spent, first, share))
+            if self._due():
+                self._evaluate(began)
+            elif stop or self.progress.seconds - self._saved_at >= 60 * self.settings.save_minutes:
+                self._save()
+            if stop:
+                return signal.Signals(stop).name
+        return "early" if self._stalled() else "finished"
+
+    def _update(self) -> tuple[float, int]:
+        p, job = self.progress, self.job
+        self.network.train()
+        result = job.loss(self.network, job.batch(p.epoch, p.index, self.fabric), self.carried)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings, p.update, self._share(), p.factor)
+        self.optimizer.zero_grad()
+        self.fabric.backward(result.loss)
+        if self.settings.clip:
+            self.fabric.clip_gradients(
+                self.network, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False
+            )
+        loss = result.loss.item()
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"update {p.update + 1}: the loss is {loss}; the last checkpoint is kept; "
+                "start anew with a lower --learning-rate or a smaller --clip"
+            )
+        self.optimizer.step()
+        self.carried = result.carried
+        self.sums += torch.tensor([loss * result.count, result.count], dtype=torch.float64)
+        self._advance()
+        return loss, result.count
+
+    def _advance(self) -> None:
+        p = self.progress
+        p.update, p.index = p.update + 1, p.index + 1
+        if p.index == self.job.batches(p.epoch):
+            p.epoch, p.index, self.carried = p.epoch + 1, 0, None
+
+    def _share(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        p = self.progress
+        epochs = p.epoch + p.index / self.job.batches(p.epoch)
+        return share_done(self.settings, p.update, epochs, p.seconds, p.evaluation_seconds)
+
+    def _stalled(self) -> bool:
+        return bool(self.settings.patience) and self.progress.stale >= (self.settings.patience or 0)
+
+    def _due(self) -> bool:
+        every = self.settings.evaluate_every or min(self.job.batches(0), 500)
+        return self.progress.update % every == 0 or self._share() >= 1
+
+    def _agree(self, seconds: float, stop: int) -> int:
+        """Make the time and a signal the same in all processes; the signal's number, 0 for none."""
+        if self.fabric.world_size > 1:
+            both = torch.tensor([seconds, float(stop)], dtype=torch.float64)
+            seconds, stop = all_reduce(self.fabric, both, "max").tolist()
+        self.progress.seconds = seconds
+        return int(stop)
+
+    def _evaluate(self, began: float) -> None:
+        p, start = self.progress, time.perf_counter()
+        self.network.eval()
+        figures = self.job.evaluate(self.fabric)
+        nats, count = all_reduce(self.fabric, self.sums).tolist()
+        self.sums.zero_()
+        p.evaluation_seconds = time.perf_counter() - start
+        self._agree(time.perf_counter() - began, 0)
+        row = {
+            "update": p.update,
+            "epoch": p.epoch + p.index / self.job.batches(p.epoch),
+            "train_loss": nats / count,
+            **figures,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "seconds": p.seconds,
+        }
+        p.history.append(row)
+        best = figures["loss"] < p.best
+        if best:
+            p.best, p.best_update, p.stale, self.model = figures["loss"], p.update, 0, self.job.model_file()
+        else:
+            p.stale += 1
+            p.factor *= self.settings.decay
+        self.watcher.evaluated(row, best=best)
+        self._save()
+
+    def _save(self) -> None:
+        """Write a checkpoint and publish the best model; the first process writes what all collect."""
+        tree = {
+            "progress": dataclasses.asdict(self.progress),
+            "network": self.job.network.state_dict(),
+            "optimizer": self.optimizer.optimizer.state_dict(),
+            "carried": self._whole(self.carried),
+            "sums": self.sums,
+            "generators": self._collect(get_generators(self.fabric.device)),
+        }
+        self._saved_at = self.progress.seconds
+        if self.fabric.is_global_zero:
+            about = {"task": self.job.task, "training": self.settings.to_dict(), **self.job.describe()}
+            about["recipe"] = self.job.recipe()
+            self.folder.save(self.progress.update, tree, about, self.model)
+            self.folder.publish(self.model, self._metrics("running"))
+
+    def _close(self, reason: str) -> None:
+        if self.fabric.is_global_zero:
+            self.folder.publish(self.model, self._metrics(reason))
+
+    def _metrics(self, state: str) -> dict[str, Any]:
+        p = self.progress
+        best = next((row for row in reversed(p.history) if row["update"] == p.best_update), None)
+        return {
+            "task": self.job.task,
+            "state": state,
+            "updates": p.update,
+            "epochs": p.epoch + p.index / self.job.batches(p.epoch),
+            "seconds": p.seconds,
+            "best": best,
+            "history": p.history,
+            "training": self.settings.to_dict(),
+            **self.job.describe(),
+        }
+
+    def _collect(self, states: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        """What every process has, in the order of their ranks."""
+        gathered = {name: all_gather(self.fabric, tensor) for name, tensor in states.items()}
+        return [
+            {name: parts[rank] for name, parts in gathered.items()} for rank in range(self.fabric.world_size)
+        ]
+
+    def _whole(self, carried: Any) -> Any:
+        """The carried state of all processes' sequences, in the order of the global batch."""
+        return _map(lambda t: torch.cat(all_gather(self.fabric, t), self.job.batch_axis), carried)
+
+    def _my_part(self, whole: Any) -> Any:
+        rank, world, device = self.fabric.global_rank, self.fabric.world_size, self.fabric.device
+        return _map(lambda t: t.chunk(world, self.job.batch_axis)[rank].contiguous().to(device), whole)
+
+
+def get_generators(device: torch.device) -> dict[str, Tensor]:
+    """The states of torch's random generators that training draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_generators(states: dict[str, Tensor]) -> None:
+    """Put torch's random generators into saved states."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def _map(function: Any, tree: Any) -> Any:
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, dict):
+        return {key: _map(function, value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(_map(function, value) for value in tree)
+    return tree
+
+
+def _left(spent: float, first: float, share: float) -> float:
+    done = share - first
+    return spent * (1 - share) / done if done > 0 else math.inf
