@@ -1,0 +1,1 @@
+"""What runs a cell's equations: the reference, which is their meaning, and what is faster."""

@@ -37,11 +37,10 @@ def qrnn(x, c, *, window=2, pooling="fo"):
 
     Source: J. Bradbury, S. Merity, C. Xiong and R. Socher, Quasi-recurrent neural networks, ICLR 2017.
     """
-    seen = [x, *(previous(x, k) for k in range(1, window))]
 
-    def convolution(name):
-        taps = [linear(v, name=name if k == 0 else f"{name}_{k}") for k, v in enumerate(seen[1:], start=1)]
-        return sum(taps, start=affine(x, name=name))
+    def convolution(gate):
+        older = (linear(previous(x, k), name=f"{gate}_{k}") for k in range(1, window))
+        return sum(older, start=affine(x, name=gate))
 
     g = tanh(convolution("g"))
     f = sigmoid(convolution("f"))

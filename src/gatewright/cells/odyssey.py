@@ -35,7 +35,7 @@ def peephole_lstm(x, h, c, *, peepholes="ifo", gates="ifo", squash="gc", coupled
         return value if gate is None else gate * value
 
     i = gate("i", c)
-    f = 1 - i if coupled else gate("f", c)
+    f = 1 - i if coupled and i is not None else gate("f", c)
     g = tanh(affine(x, h, name="g")) if "g" in squash else affine(x, h, name="g")
     c = through(f, c) + through(i, g)
     o = gate("o", c)

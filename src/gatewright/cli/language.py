@@ -21,9 +21,7 @@ app = typer.Typer(help="Language models on any text.", no_args_is_help=True)
 
 TextArgument = Annotated[
     Path | None,
-    typer.Argument(
-        help="A file or folder of text; none: the Python language reference that comes with Python."
-    ),
+    typer.Argument(help="A file or folder of text; default: the Python reference inside Python."),
 ]
 FolderArgument = Annotated[Path, typer.Argument(help="A model folder.")]
 Pattern = Annotated[str, typer.Option("--files", help="Which files of a folder of text.")]
@@ -36,11 +34,9 @@ def train(
     text: TextArgument = None,
     out: Annotated[Path, typer.Option(help="The model folder to write.")] = Path("runs/language"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training of the folder.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Begin anew in a folder that holds a model.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where a model is.")] = False,
     valid: Annotated[
-        Path | None, typer.Option(help="A text for validation, instead of the end of the text.")
+        Path | None, typer.Option(help="A text for validation (default: the end of the text).")
     ] = None,
     files: Pattern = "*",
     progress: Annotated[str, typer.Option(help="auto, bar, lines or none.")] = "auto",

@@ -8,5 +8,16 @@ from .notation.parser import parse
 from .widths import Sizes, Width, Widths
 
 __all__ = [
-    "Cell", "CellError", "Graph", "Node", "NotationError", "Param", "Sizes", "State", "Width", "Widths", "cell", "parse",
-]  # fmt: skip
+    "Cell",
+    "CellError",
+    "Graph",
+    "Node",
+    "NotationError",
+    "Param",
+    "Sizes",
+    "State",
+    "Width",
+    "Widths",
+    "cell",
+    "parse",
+]

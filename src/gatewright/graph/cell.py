@@ -27,9 +27,7 @@ class _Source:
 
     def trace(self, name: str, hyper: Mapping[str, Any]) -> Graph:
         if missing := [key for key, value in hyper.items() if value is inspect.Parameter.empty]:
-            raise CellError(
-                f"cell {name} needs its hyper-parameter {missing[0]}: {name}.with_({missing[0]}=…)"
-            )
+            raise CellError(f"cell {name} needs its hyper-parameter {missing[0]}: {name}.with_({missing[0]}=…)")
         return trace(
             self.function,
             name=name,
@@ -99,8 +97,7 @@ class Cell:
             if key not in self.hyper:
                 known = ", ".join(self.hyper) or "none"
                 raise CellError(
-                    f"cell {self.name} has no hyper-parameter {key!r}; it has: {known}"
-                    + suggestion(key, self.hyper)
+                    f"cell {self.name} has no hyper-parameter {key!r}; it has: {known}" + suggestion(key, self.hyper)
                 )
         return Cell(
             self.name,
@@ -190,7 +187,7 @@ def width_sizes(
 def cell(function: Callable, /) -> Cell: ...
 @overload
 def cell(*, name: str | None = None, initial: Mapping[str, float] | None = None) -> Callable[[Callable], Cell]: ...
-def cell(function=None, /, *, name=None, initial=None):
+def cell(function: Any = None, /, *, name: str | None = None, initial: Mapping[str, float] | None = None) -> Any:
     """Make a cell of a function that is one time step's equations.
 
     The first argument is the input, the others are states; with a `/`, all before it are inputs. Keyword-only

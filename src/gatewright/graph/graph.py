@@ -92,9 +92,7 @@ class Graph:
         except Misfit as misfit:
             raise CellError(self._explain(misfit)) from None
         except Unknown as unknown:
-            raise CellError(
-                f"the width {unknown} has no size: give it with sizes={{'{unknown}': …}}"
-            ) from None
+            raise CellError(f"the width {unknown} has no size: give it with sizes={{'{unknown}': …}}") from None
         return found
 
     def _explain(self, misfit: Misfit) -> str:

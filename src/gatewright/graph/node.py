@@ -48,7 +48,10 @@ class Node:
         raise AttributeError(f"a node is immutable: cannot set {name!r}")
 
     def __reduce__(self):
-        return node, (self.op, *self.args), {"attr": self.attr}  # pragma: no cover - cells travel as text
+        return _remade, (self.op, self.args, self.attr)
+
+    def __deepcopy__(self, memo: dict) -> Node:
+        return self
 
     def __repr__(self) -> str:
         inside = ", ".join(argument.op for argument in self.args)
@@ -69,6 +72,11 @@ def node(op: str, *args: Node, attr: Hashable = None) -> Node:
         if found is None:
             found = _interned[key] = Node(op, args, attr)
         return found
+
+
+def _remade(op: str, args: tuple[Node, ...], attr: Hashable) -> Node:
+    """An unpickled node is the same as any other node that is equal."""
+    return node(op, *args, attr=attr)
 
 
 def const(value: float) -> Node:

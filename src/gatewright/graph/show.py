@@ -31,9 +31,7 @@ def table(graph: Graph) -> str:
         width = f"({graph.widths.of(n)})"
         rows.append((number[n], what, width, ", ".join(called.get(n, ()))))
     wide = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines = [
-        f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:<{wide[2]}}  {d}".rstrip() for a, b, c, d in rows
-    ]
+    lines = [f"{a:<{wide[0]}}  {b:<{wide[1]}}  {c:<{wide[2]}}  {d}".rstrip() for a, b, c, d in rows]
     states = ", ".join(f"{s.name} ← {number[s.new]}" for s in graph.states)
     return "\n".join([*lines, f"output {number[graph.output]}; {states}"])
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Pass = Callable[["Graph"], "Graph"]
 
 
-def _fold(n: Node) -> Node:
+def fold_constant(n: Node) -> Node:
     row = OPS[n.op]
     if n.op == "where" and n.args[0].op == "const":
         return n.args[1] if n.args[0].attr else n.args[2]
@@ -35,10 +35,10 @@ def _fold(n: Node) -> Node:
 
 def fold_constants(graph: Graph) -> Graph:
     """σ(0) ⊙ a  →  0.5 ⊙ a"""
-    return graph.mapped(_fold)
+    return graph.mapped(fold_constant)
 
 
-def _identity(n: Node) -> Node:  # noqa: PLR0911 - one line a rule
+def drop_identity(n: Node) -> Node:
     match n.op, n.args:
         case ("mul", (a, one)) | ("mul", (one, a)) | ("div", (a, one)) | ("pow", (a, one)) if is_const(one, 1.0):
             return a
@@ -59,7 +59,7 @@ def _identity(n: Node) -> Node:  # noqa: PLR0911 - one line a rule
 
 def drop_identities(graph: Graph) -> Graph:
     """1 ⊙ a  →  a;  a + 0  →  a;  a + (−b)  →  a − b;  −(−a)  →  a"""
-    return graph.mapped(_identity)
+    return graph.mapped(drop_identity)
 
 
 def drop_dead(graph: Graph) -> Graph:

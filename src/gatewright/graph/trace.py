@@ -63,9 +63,7 @@ class Tracer:
 
     def own(self, value: Value) -> None:
         if value.tracer is not self:
-            raise CellError(
-                f"{self.where()}: a value of another cell (or of an earlier call) stands in this one"
-            )
+            raise CellError(f"{self.where()}: a value of another cell (or of an earlier call) stands in this one")
 
     def serial(self) -> int:
         return len(self.values)
@@ -101,6 +99,8 @@ class Tracer:
         from .value import Value
 
         self._frames[frame] = None
+        if frame.f_code.co_name in _COMPREHENSIONS:
+            return  # a comprehension's variable is nobody's name
         own = frame.f_code is self._code or (self._code is None and frame is next(iter(self._frames)))
         given = () if own else frame.f_code.co_varnames[: frame.f_code.co_argcount]
         for name, thing in frame.f_locals.items():
@@ -117,6 +117,7 @@ class Tracer:
 
 
 _CALL = Tracer.call.__code__
+_COMPREHENSIONS = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"})
 
 
 def _is_library(frame: FrameType) -> bool:
@@ -175,9 +176,7 @@ def trace(
     named, equations = naming.finish(tracer.values)
     graph = Graph(
         inputs=inputs,
-        states=tuple(
-            State(s, named[v.node], float(initial.get(s, 0.0))) for s, v in zip(states, updates, strict=True)
-        ),
+        states=tuple(State(s, named[v.node], float(initial.get(s, 0.0))) for s, v in zip(states, updates, strict=True)),
         equations=equations,
         output_name=naming.output_name,
     )
@@ -204,7 +203,6 @@ def _results(returned: object, states: tuple[str, ...], tracer: Tracer) -> tuple
         raise CellError(f"cell {tracer.name} returns nothing: expected `{wanted}`")
     if len(found) != len(states):
         raise CellError(
-            f"cell {tracer.name} returns {len(found)} values for {len(states)} states ({listed}): "
-            f"expected `{wanted}`"
+            f"cell {tracer.name} returns {len(found)} values for {len(states)} states ({listed}): expected `{wanted}`"
         )
     return output, [lift(v, f"the returned state {s}") for v, s in zip(found, states, strict=True)]

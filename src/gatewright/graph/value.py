@@ -90,10 +90,10 @@ class Value:
     def __ge__(self, other):
         return apply("ge", self, other)
 
-    def __eq__(self, other):
+    def __eq__(self, other):  # pyright: ignore[reportIncompatibleMethodOverride]
         return apply("eq", self, other)
 
-    def __ne__(self, other):
+    def __ne__(self, other):  # pyright: ignore[reportIncompatibleMethodOverride]
         return apply("ne", self, other)
 
     # -- what a recurrence cannot say ----------------------------------------------------------

@@ -177,9 +177,7 @@ class Widths:
             value = Fraction(size) / root.ratio
             known, first = found.setdefault(root.symbol, (value, symbol))
             if known != value:
-                raise Misfit(
-                    f"{first} = {sizes[first]}", f"{symbol} = {size}", self._path(first, symbol)
-                )
+                raise Misfit(f"{first} = {sizes[first]}", f"{symbol} = {size}", self._path(first, symbol))
         for variable in self._parent:
             root = self._root(Width(Fraction(1), variable)).symbol
             if root not in found:

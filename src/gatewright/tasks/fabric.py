@@ -46,12 +46,11 @@ def make_fabric(settings: TrainingSettings) -> Fabric:
         ) from error
 
 
-def launch(settings: TrainingSettings, function: Callable[..., Any], *args: Any) -> Any:
+def launch(fabric: Fabric, function: Callable[..., Any], *args: Any) -> Any:
     """Call `function(fabric, *args)` in every process; the result of the first one.
 
     A `TaskError` in a process is raised here, as itself.
     """
-    fabric = make_fabric(settings)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)  # libraries' own, about their own calls
         # One bound function, because Fabric walks through arguments and refuses frozen dataclasses.

@@ -16,11 +16,12 @@ from gatewright.tasks.cell import resolve_cell
 from gatewright.tasks.checkpoint import replace_file
 from gatewright.tasks.corpus import Corpus, prepare
 from gatewright.tasks.errors import FolderError, SettingsError, TaskError
-from gatewright.tasks.fabric import launch
+from gatewright.tasks.fabric import launch, make_fabric
 from gatewright.tasks.folder import CONFIG, METRICS, WEIGHTS, json_bytes, model_bytes, read_model
-from gatewright.tasks.language_job import LanguagePlan, language_config, train_language
+from gatewright.tasks.language_job import LanguagePlan, check_length, language_config, train_language
 from gatewright.tasks.language_network import LanguageNetwork, Score, score
 from gatewright.tasks.language_settings import LanguageSettings
+from gatewright.tasks.progress import check_style
 from gatewright.tasks.run_folder import RunFolder
 from gatewright.tasks.sampling import Sampling, choose
 from gatewright.tasks.settings import TrainingSettings, split_settings
@@ -107,8 +108,11 @@ class LanguageModel:
         about = run.read()[1]
         recipe = about["recipe"]
         before = {**recipe["settings"], **about["training"]}
+        if "cell" in changes and str(resolve_cell(changes["cell"])) == recipe["equations"]:
+            changes["cell"] = before["cell"]
         _refuse_changes(before, changes)
-        model = cls(recipe["equations"], **{**before, **changes, "cell": recipe["cell_name"]})
+        settings = {name: value for name, value in {**before, **changes}.items() if name != "cell"}
+        model = cls(gw.parse(recipe["equations"], name=recipe["cell_name"]), **settings)
         tokenizer = _saved_tokenizer(run.path / CONFIG, recipe["config_sha256"])
         where = recipe["where"]
         text = text if text is not None or where["path"] is None else Path(where["path"])
@@ -120,7 +124,8 @@ class LanguageModel:
                 f"{name}: not the text that this run began with ({about['text']['name']}); "
                 "give that one, or start a new run in another folder"
             )
-        return model._launch(run.path, corpus, name, where, progress, resume=True)
+        fabric = model._check(corpus, name, progress)
+        return model._launch(fabric, run.path, corpus, name, where, progress, resume=True)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -178,7 +183,7 @@ class LanguageModel:
         found = score(
             self.network, self.tokenizer.encode_stream(source.strings()), unknown=self.tokenizer.unknown
         )
-        if not found.count:
+        if not found.predictions:
             raise TaskError(f"{source.name}: too short: at least 2 tokens are needed; give a longer text")
         return found
 
@@ -195,7 +200,7 @@ class LanguageModel:
             "perplexity": found.perplexity,
             "bits_per_token": found.loss / LN2,
             "bits_per_character": found.nats / LN2 / characters,
-            "tokens": found.count,
+            "tokens": found.predictions,
             "unknown_tokens": found.unknown,
             "characters": characters,
         }
@@ -211,9 +216,7 @@ class LanguageModel:
             "training tokens": m["text"]["train_tokens"],
             "validation tokens": m["text"]["validation_tokens"],
             "vocabulary": m["text"]["vocabulary"],
-            "ended": {"finished": "all updates done", "early": "no better loss for long"}.get(
-                m["state"], m["state"]
-            ),
+            "ended": ENDS.get(m["state"], m["state"]),
             "updates": m["updates"],
             "epochs": m["epochs"],
             "seconds": m["seconds"],
@@ -242,8 +245,8 @@ class LanguageModel:
     def _continue(self, tokens: list[int], how: Sampling, generator: torch.Generator) -> list[int]:
         network, device = self.network.eval(), self.network.embedding.weight.device
         state, made = None, []
-        if len(tokens) > 1:
-            _, state = network(torch.tensor(tokens[:-1], device=device)[:, None], None)
+        for token in tokens[:-1]:  # steps, because a step's state also holds what `previous` looks back at
+            _, state = network.step(torch.tensor([token], device=device), state)
         last = torch.tensor(tokens[-1:], device=device)
         for _ in range(how.length):
             logits, state = network.step(last, state)
@@ -269,12 +272,28 @@ class LanguageModel:
         self, path: Path, corpus: Corpus, name: str, where: dict[str, Any], overwrite: bool, progress: str
     ) -> Self:
         folder = RunFolder(path)
+        fabric = self._check(corpus, name, progress)
         folder.begin(overwrite=overwrite)
         folder.write_config(language_config(self.settings, corpus.tokenizer))
-        return self._launch(path, corpus, name, where, progress, resume=False)
+        return self._launch(fabric, path, corpus, name, where, progress, resume=False)
+
+    def _check(self, corpus: Corpus, name: str, progress: str) -> Any:
+        """Find what would go wrong in training before anything is written; the Fabric to train on."""
+        check_style(progress)
+        check_length(corpus, name, self.training.batch_size)
+        LanguageNetwork(self.cell, corpus.tokenizer.size, self.settings)  # the widths of the equations fit
+        return make_fabric(self.training)
 
     def _launch(
-        self, path: Path, corpus: Corpus, name: str, where: dict[str, Any], progress: str, *, resume: bool
+        self,
+        fabric: Any,
+        path: Path,
+        corpus: Corpus,
+        name: str,
+        where: dict[str, Any],
+        progress: str,
+        *,
+        resume: bool,
     ) -> Self:
         plan = LanguagePlan(
             self.equations,
@@ -288,7 +307,7 @@ class LanguageModel:
             resume,
             progress,
         )
-        outcome = launch(self.training, train_language, plan)
+        outcome = launch(fabric, train_language, plan)
         self.metrics = outcome.metrics
         self.stopped = outcome.reason if outcome.reason.startswith("SIG") else None
         if self.metrics["best"] is not None:
@@ -310,6 +329,7 @@ class LanguageModel:
         self._tokenizer, self._network = tokenizer, network.eval()
 
 
+ENDS = {"finished": "at its limit", "early": "early: the validation loss got no better"}
 LN2 = 0.6931471805599453
 
 

@@ -32,7 +32,7 @@ from gatewright.tasks.trainer import Job, Outcome, Result, Trainer
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["LanguageJob", "LanguagePlan", "language_config", "train_language"]
+__all__ = ["LanguageJob", "LanguagePlan", "check_length", "language_config", "train_language"]
 
 VALIDATION_ROW = 2048  # tokens that a row of the validation text has at least
 
@@ -80,10 +80,13 @@ class LanguageJob(Job):
     def __init__(self, plan: LanguagePlan) -> None:
         self.plan, self.settings, self.corpus = plan, plan.settings, plan.corpus
         self.cell = gw.parse(plan.equations, name=plan.cell_name)
-        self.network: LanguageNetwork = LanguageNetwork(self.cell, self.corpus.tokenizer.size, plan.settings)
+        self._network = LanguageNetwork(self.cell, self.corpus.tokenizer.size, plan.settings)
         self.rows = plan.training.batch_size
         self._config = language_config(plan.settings, plan.corpus.tokenizer)
-        _refuse_short(plan)
+
+    @property
+    def network(self) -> LanguageNetwork:
+        return self._network
 
     def stretch(self, epoch: int) -> Rows:
         """The training text in rows; epochs begin at different tokens, so that they are cut differently."""
@@ -165,17 +168,9 @@ class LanguageJob(Job):
         return str(self.network.recurrent.backend_for(x))
 
 
-def _refuse_short(plan: LanguagePlan) -> None:
-    corpus, rows = plan.corpus, plan.training.batch_size
-    refuse_short(
-        len(corpus.train),
-        2 * rows + 1,
-        f"{plan.text_name}, training part",
-        f"give a longer text or a batch size below {rows}",
-    )
-    refuse_short(
-        len(corpus.valid),
-        2,
-        f"{plan.text_name}, validation part",
-        "give a longer text or a larger validation share",
-    )
+def check_length(corpus: Corpus, name: str, rows: int) -> None:
+    """Raise `TextError` where a text is too short for `rows` sequences side by side."""
+    advice = f"give a longer text or a batch size below {rows}"
+    refuse_short(len(corpus.train), 2 * rows + 1, f"{name}, training part", advice)
+    advice = "give a longer text or a larger validation share"
+    refuse_short(len(corpus.valid), 2, f"{name}, validation part", advice)

@@ -81,13 +81,13 @@ class Score(NamedTuple):
     """Negative log-likelihood of a text in nats, and its numbers of predictions and unknown tokens."""
 
     nats: float
-    count: int
+    predictions: int
     unknown: int
 
     @property
     def loss(self) -> float:
         """Nats a token."""
-        return self.nats / self.count
+        return self.nats / self.predictions
 
     @property
     def perplexity(self) -> float:

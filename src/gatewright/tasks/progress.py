@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import sys
 import time
+import typing
 from typing import Any, Literal, Protocol
+
+from gatewright.tasks.errors import SettingsError
 
 __all__ = ["Style", "Watcher", "make_watcher", "metrics_table"]
 
@@ -92,11 +95,18 @@ class Bar(Silent):
         self._bar.stop()
 
 
-def make_watcher(style: Style, unit: str) -> Watcher:
+def make_watcher(style: str, unit: str) -> Watcher:
     """The watcher of a style; `auto` is a bar on a terminal and lines elsewhere."""
+    check_style(style)
     if style == "auto":
         style = "bar" if sys.stdout.isatty() else "lines"
     return Bar(unit) if style == "bar" else Lines() if style == "lines" else Silent()
+
+
+def check_style(style: str) -> None:
+    """Raise `SettingsError` for a style that there is not."""
+    if style not in typing.get_args(Style):
+        raise SettingsError(f"progress: expected auto, bar, lines or none, got {style!r}")
 
 
 def metrics_table(title: str, rows: dict[str, Any]) -> Any:

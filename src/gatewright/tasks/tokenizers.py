@@ -116,18 +116,21 @@ class Bytes(Tokenizer):
     """One number a byte of UTF-8. Nothing is ever unknown; bytes that are no character decode as U+FFFD."""
 
     kind = "bytes"
-    size = 256
 
     @classmethod
     def build(cls, strings: Iterable[str], size: int | None) -> Self:  # noqa: ARG003
         return cls()
+
+    @property
+    def size(self) -> int:
+        return 256
 
     def encode_stream(self, strings: Iterable[str]) -> Iterator[Int32[np.ndarray, " N"]]:
         for string in strings:
             yield np.frombuffer(string.encode(), np.uint8).astype(np.int32)
 
     def decode(self, ids: Iterable[int]) -> str:
-        return bytes(ids).decode(errors="replace")
+        return bytes(int(i) for i in ids).decode(errors="replace")
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": self.kind}

@@ -41,7 +41,7 @@ class Result(NamedTuple):
     """
 
     loss: Tensor
-    count: int
+    items: int
     carried: Any = None
 
 
@@ -50,8 +50,12 @@ class Job(ABC):
 
     task: str  # its name
     unit: str = "items"  # what is counted, for `items/s`
-    network: nn.Module
     batch_axis = 1  # the axis of carried tensors along which processes share a batch
+
+    @property
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """What is trained."""
 
     @abstractmethod
     def batches(self, epoch: int) -> int:
@@ -113,7 +117,7 @@ class Trainer:
     ) -> None:
         self.fabric, self.job, self.settings, self.folder = fabric, job, settings, folder
         self.network = fabric.setup_module(job.network)
-        self.optimizer = fabric.setup_optimizers(make_optimizer(job.network, settings))
+        self.optimizer: Any = fabric.setup_optimizers(make_optimizer(job.network, settings))
         self.progress = Progress()
         self.carried: Any = None
         self.model: bytes | None = None  # the best one so far
@@ -188,9 +192,9 @@ class Trainer:
             )
         self.optimizer.step()
         self.carried = result.carried
-        self.sums += torch.tensor([loss * result.count, result.count], dtype=torch.float64)
+        self.sums += torch.tensor([loss * result.items, result.items], dtype=torch.float64)
         self._advance()
-        return loss, result.count
+        return loss, result.items
 
     def _advance(self) -> None:
         p = self.progress

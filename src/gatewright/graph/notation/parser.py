@@ -122,7 +122,8 @@ class Builder:
             )
         if not found:
             raise self.error(
-                "no state: a value of the step before, such as h_{t-1}, stands nowhere", self.text.equations[0][0]
+                "no state: a value of the step before, such as h_{t-1}, stands nowhere",
+                self.text.equations[0][0],
             )
         last = max(found, key=lambda s: self.order[s])
         first = next((s for s in ("h", "H") if s in found), last)
@@ -294,7 +295,7 @@ class Builder:
         )
 
     def _is_matrix(self, tree: Tree) -> bool:
-        return tree.kind == "name" and self.value(tree.token, quiet=True) is None
+        return tree.kind == "name" and self.value(tree.token) is None
 
     def _product(self, token: Token, operand: Tree) -> Node:
         if operand.kind != "list":
@@ -327,17 +328,17 @@ class Builder:
 
     # -- names -------------------------------------------------------------------------------------------
 
-    def value(self, token: Token, quiet: bool = False) -> Node | None:
+    def value(self, token: Token) -> Node | None:
         """The node that a name means, or None where it is a parameter."""
         if token.name in self.inputs:
             return self._input(token)
         if token.name in self.trees:
             return self._equation(token)
         if token.time is not None and token.time < 0:
-            return self._new_input(token, quiet)
+            return self._new_input(token)
         if self._looks_like_parameter(token):
             return None
-        return self._new_input(token, quiet)
+        return self._new_input(token)
 
     def _input(self, token: Token) -> Node:
         leaf = node("input", attr=token.name)
@@ -348,9 +349,7 @@ class Builder:
         if not self._is_old(token, self.now):
             return self.values[token.name]
         if token.name not in self.states:
-            raise self.error(
-                f"{token.name}_{{t-1}} is read, but {token.name} is no state of the first line", token
-            )
+            raise self.error(f"{token.name}_{{t-1}} is read, but {token.name} is no state of the first line", token)
         if token.time is not None and token.time < -1:
             raise self.error(f"a state reaches one step back: carry {token.name}_{{t-1}} in a state of its own", token)
         return node("state", attr=token.name)
@@ -360,7 +359,7 @@ class Builder:
         indexed = token.time == 0 and "t" not in self.trees
         return not indexed and _PARAMETER.fullmatch(token.text) is not None
 
-    def _new_input(self, token: Token, quiet: bool) -> Node:
+    def _new_input(self, token: Token) -> Node:
         """A name that no equation gives: an input, where the text has no first line and it looks like one."""
         plain_input = token.time is not None or token.text in ("x", "X")
         if self.text.header or not plain_input:

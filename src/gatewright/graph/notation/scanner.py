@@ -55,7 +55,19 @@ _IGNORED = {
     "left", "right", "big", "Big", "bigl", "bigr", "Bigl", "Bigr", "displaystyle", "quad", "qquad", "limits",
     "nonumber", "notag", "begin", "end",
 }  # fmt: skip
-_STYLES = {"mathbb", "mathrm", "mathbf", "mathit", "mathsf", "mathcal", "boldsymbol", "bm", "text", "textrm", "operatorname"}
+_STYLES = {
+    "mathbb",
+    "mathrm",
+    "mathbf",
+    "mathit",
+    "mathsf",
+    "mathcal",
+    "boldsymbol",
+    "bm",
+    "text",
+    "textrm",
+    "operatorname",
+}
 _FUNCTIONS = {"tanh", "exp", "log", "ln", "max", "min"}
 _SUBSCRIPT = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ,", "0123456789+-aehijklmnoprstuvx,", strict=True))
 _SUPERSCRIPT = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True))
@@ -223,21 +235,23 @@ class Scanner:
                 while self.at < len(self.text) and self.text[self.at] in _SUBSCRIPT:
                     self.at += 1
                 parts.read("".join(_SUBSCRIPT[s] for s in self.text[run : self.at]), self, start)
-            elif c == "^" and (time := re.compile(r"\^(?:\{\s*(t(?:\s*[-−–]\s*\d+)?)\s*\}|(t)(?!\w))").match(self.text, self.at)):
+            elif c == "^" and (
+                time := re.compile(r"\^(?:\{\s*(t(?:\s*[-−–]\s*\d+)?)\s*\}|(t)(?!\w))").match(self.text, self.at)
+            ):
                 self.at = time.end()
                 parts.read(time[1] or time[2], self, start)
             else:
                 break
         self._refuse_t_minus_1(parts, start)
-        self.found.append(
-            Token("name", base, start, self.at, tuple(parts.subs), parts.time)
-        )
+        self.found.append(Token("name", base, start, self.at, tuple(parts.subs), parts.time))
 
     def _refuse_t_minus_1(self, parts: _Subscripts, start: int) -> None:
         """`h_t-1` may mean h_{t-1} or h_t − 1: neither is guessed."""
         if parts.bare_t and re.compile(r"[-−–]\d(?![\d.])").match(self.text, self.at):
             name = self.text[start : self.at]
-            raise self.error(f"{name}-… : write {name[:-1]}{{t-1}} for the step before, or {name} - 1", start, self.at + 2)
+            raise self.error(
+                f"{name}-… : write {name[:-1]}{{t-1}} for the step before, or {name} - 1", start, self.at + 2
+            )
 
     def _base(self) -> str:
         if self.text[self.at] != "\\":

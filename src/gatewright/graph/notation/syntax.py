@@ -256,7 +256,7 @@ class Syntax:
         return Tree("term", first.token, tuple(parts), tuple(ops)) if ops else first
 
     def factor(self) -> Tree:
-        """"-" factor | product"""
+        """ "-" factor | product"""
         signs: list[Token] = []
         while sign := self.accept("-"):
             signs.append(sign)
@@ -336,7 +336,9 @@ class Syntax:
         if not known or token.time is not None or (token.subs and token.name not in FUNCTIONS and token.text != "LN"):
             return False
         following = self.tokens[self.at + 1]
-        return following.kind in ("name", "number") or (following.kind == "op" and following.text in ("(", "[", "|", "\\frac", "{"))
+        return following.kind in ("name", "number") or (
+            following.kind == "op" and following.text in ("(", "[", "|", "\\frac", "{")
+        )
 
     def _call(self) -> Tree:
         token = self.take()

@@ -1,0 +1,304 @@
+"""The meaning of a cell: its graph, run step by step with torch's operations, on any device and dtype.
+
+Nothing here is fast, and everything can be differentiated as often as torch can, mapped with `torch.func` and
+exported. Every other backend is compared with this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear, softplus
+
+from ..gradient.rules import normalised
+from ..graph.graph import Graph
+from ..graph.node import Node, topological
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+
+Weights = Mapping[str, Tensor]
+
+
+def _max(a: Tensor) -> Tensor:
+    return a.amax(-1, keepdim=True)
+
+
+def _units(a: Tensor) -> Tensor:
+    return torch.full((), a.shape[-1], dtype=a.dtype, device=a.device)
+
+
+def _softplus(a: Tensor) -> Tensor:
+    return softplus(a, threshold=40.0)  # log1p(e^a) is a to the last bit of float64 from there on
+
+
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "add": torch.add,
+    "sub": torch.sub,
+    "mul": torch.mul,
+    "div": torch.div,
+    "pow": torch.pow,
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
+    "neg": torch.neg,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "exp": torch.exp,
+    "log": torch.log,
+    "softplus": _softplus,
+    "abs": torch.abs,
+    "sqrt": torch.sqrt,
+    "lt": torch.lt,
+    "le": torch.le,
+    "gt": torch.gt,
+    "ge": torch.ge,
+    "eq": torch.eq,
+    "ne": torch.ne,
+    "where": torch.where,
+    "stop_gradient": torch.Tensor.detach,
+    "sum": lambda a: a.sum(-1, keepdim=True),
+    "mean": lambda a: a.mean(-1, keepdim=True),
+    "max": _max,
+    "units": _units,
+    "spread": lambda a, like: a.expand_as(like),
+    "total": lambda a: a.reshape(-1, a.shape[-1]).sum(0),
+}
+
+
+def product(weight: Tensor, v: Tensor) -> Tensor:
+    """`weight @ v` for rows v; a weight with fewer columns than v has units is block-diagonal.
+
+    weight is (rows, columns); with k blocks it is (rows, columns/k), each block's rows with its own columns.
+    """
+    blocks = v.shape[-1] // weight.shape[1] if weight.shape[1] else 1
+    if blocks <= 1:
+        return linear(v, weight)
+    parts = v.unflatten(-1, (blocks, -1))
+    each = weight.unflatten(0, (blocks, -1))
+    return torch.einsum("...ki,koi->...ko", parts, each).flatten(-2)
+
+
+def transposed_product(weight: Tensor, v: Tensor, columns: int) -> Tensor:
+    """`weight.T @ v` for rows v."""
+    blocks = columns // weight.shape[1] if weight.shape[1] else 1
+    if blocks <= 1:
+        return v @ weight
+    parts = v.unflatten(-1, (blocks, -1))
+    each = weight.unflatten(0, (blocks, -1))
+    return torch.einsum("...ko,koi->...ki", parts, each).flatten(-2)
+
+
+@dataclass
+class Interpreter:
+    """Evaluates nodes. `values` holds the leaves, by node, and whatever has been computed."""
+
+    values: dict[Node, Tensor]
+    like: Tensor
+    heads: int = 1
+
+    def run(self, order: Sequence[Node]) -> None:
+        """Compute every node of a topological order that has no value yet."""
+        for n in order:
+            if n not in self.values:
+                self.values[n] = self._compute(n)
+
+    def _compute(self, n: Node) -> Tensor:
+        if n.op == "const":
+            return torch.full((), n.attr, dtype=self.like.dtype, device=self.like.device)
+        args = [self.values[a] for a in n.args]
+        match n.op:
+            case "linear":
+                return product(args[0], args[1])
+            case "linear_t":
+                blocks = self.heads if n.args[0].attr.kind == "U" else 1
+                return transposed_product(args[0], args[1], args[0].shape[1] * blocks)
+            case "outer":
+                return self._outer(args[0], args[1])
+            case "repeat":
+                return args[0].unsqueeze(-1).expand(*args[0].shape, n.attr).flatten(-2)
+            case "block_sum":
+                return args[0].unflatten(-1, (-1, n.attr)).sum(-1)
+            case "layer_norm":
+                return self._layer_norm(n)
+        return FUNCTIONS[n.op](*args)
+
+    def _layer_norm(self, n: Node) -> Tensor:
+        """A composite op means what its expansion means."""
+        meaning = normalised(n)[n.attr[0]]
+        self.run(topological([meaning]))
+        return self.values[meaning]
+
+    def _outer(self, g: Tensor, v: Tensor) -> Tensor:
+        """Σ g ⊗ v over the batch."""
+        return torch.einsum("...o,...i->oi", g, v)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """What one direction of one layer runs over. Time is in the order of processing; `masks.py` makes it.
+
+    inputs: one (T, B, I) for each input. previous: (name, k) to the input k steps earlier, zero where there is none.
+    active: (T, B), False at and behind a sequence's end. reset: (T, B), True where a new episode starts.
+    """
+
+    inputs: tuple[Float[Tensor, "T B I"], ...]
+    previous: Mapping[tuple[str, int], Float[Tensor, "T B I"]]
+    active: Bool[Tensor, "T B"] | None = None
+    reset: Bool[Tensor, "T B"] | None = None
+
+
+class Reference:
+    """One graph, ready to run."""
+
+    def __init__(self, graph: Graph, record: Sequence[str] = ()):
+        self.graph = graph
+        watched = graph.watchable()
+        self.recorded = {name: watched[name] for name in record}
+        needed = topological([*graph.results, *self.recorded.values()])
+        per_step: set[Node] = set()
+        for n in needed:
+            if n.op == "state" or any(a in per_step for a in n.args):
+                per_step.add(n)
+        self.ahead = [n for n in needed if n not in per_step]
+        self.stepwise = [n for n in needed if n in per_step]
+
+    def run(
+        self,
+        weights: Weights,
+        sequences: Sequences,
+        states: Sequence[Float[Tensor, "B S"]],
+        initial: Sequence[Tensor],
+    ) -> tuple[list[Tensor], list[Tensor], dict[str, list[Tensor]]]:
+        """(outputs, final states, records): what each step gives, not yet stacked.
+
+        Args:
+            weights: each parameter by its name.
+            sequences: inputs and masks.
+            states: the states before the first step.
+            initial: what a state becomes at a reset, (width,) each.
+        """
+        whole = self._hoisted(weights, sequences)
+        steps = sequences.inputs[0].shape[0]
+        held = _Held(sequences.active, states) if sequences.active is not None else None
+        outputs: list[Tensor] = []
+        records: dict[str, list[Tensor]] = {name: [] for name in self.recorded}
+        for t in range(steps):
+            old = [self._reset(s, i, sequences, t) for s, i in zip(states, initial, strict=True)]
+            entering = held.states(t, old) if held else old
+            values = self._step(whole(t), entering)
+            new = [self._as_state(values[s.new], o) for s, o in zip(self.graph.states, old, strict=True)]
+            output = _rows(values[self.graph.output], old[0].shape[0])
+            found = {name: _rows(values[n], old[0].shape[0]) for name, n in self.recorded.items()}
+            if sequences.active is not None:
+                on = sequences.active[t].unsqueeze(-1)
+                new = [torch.where(on, n, o) for n, o in zip(new, old, strict=True)]
+                output = torch.where(on, output, 0.0)
+                found = {name: torch.where(on, v, 0.0) for name, v in found.items()}
+            states = new
+            outputs.append(output)
+            for name, value in found.items():
+                records[name].append(value)
+        return outputs, list(states), records
+
+    def _hoisted(self, weights: Weights, sequences: Sequences) -> Callable[[int], dict[Node, Tensor]]:
+        """What depends on inputs alone, computed for all steps at once; gives its values at one step."""
+        like = sequences.inputs[0]
+        x = sequences if sequences.active is None else _repeat_last(sequences)
+        leaves: dict[Node, Tensor] = {}
+        timed: set[Node] = set()
+        for n in self.ahead:
+            if n.op == "param":
+                leaves[n] = weights[n.attr.name]
+            elif n.op == "input":
+                leaves[n] = x.inputs[self.graph.inputs.index(n.attr)]
+            elif n.op == "previous":
+                leaves[n] = x.previous[n.args[0].attr, n.attr]
+            if n.op in ("input", "previous") or any(a in timed for a in n.args):
+                timed.add(n)
+        interpreter = Interpreter(leaves, like)
+        interpreter.run(self.ahead)
+        values = interpreter.values
+        return lambda t: {n: values[n][t] if n in timed else values[n] for n in self.ahead}
+
+    def _step(self, ahead: dict[Node, Tensor], old: Sequence[Tensor]) -> dict[Node, Tensor]:
+        values = dict(ahead)
+        values |= {s.old: value for s, value in zip(self.graph.states, old, strict=True)}
+        interpreter = Interpreter(values, old[0])
+        interpreter.run(self.stepwise)
+        return interpreter.values
+
+    @staticmethod
+    def _as_state(value: Tensor, old: Tensor) -> Tensor:
+        return value if value.shape == old.shape else value.expand_as(old)
+
+    @staticmethod
+    def _reset(state: Tensor, initial: Tensor, sequences: Sequences, t: int) -> Tensor:
+        if sequences.reset is None:
+            return state
+        return torch.where(sequences.reset[t].unsqueeze(-1), initial, state)
+
+
+def _rows(value: Tensor, batch: int) -> Tensor:
+    """A value as (B, units), where it is the same for every sequence too."""
+    return value.expand(batch, -1) if value.dim() else value.expand(batch, 1)
+
+
+class _Held:
+    """Behind a sequence's end its last valid step is computed again and again, and thrown away.
+
+    So whatever stands in the padding (NaN, infinity) never enters an equation, and the discarded values have
+    derivatives as finite as the valid ones: 0 times them is 0. A sequence of length 0 copies one that has a step.
+    """
+
+    def __init__(self, active: Tensor, states: Sequence[Tensor]):
+        self.active = active
+        self.kept = [_borrow(s, active) for s in states]
+
+    def states(self, t: int, old: Sequence[Tensor]) -> list[Tensor]:
+        on = self.active[t].unsqueeze(-1)
+        self.kept = [torch.where(on, o, k) for o, k in zip(old, self.kept, strict=True)]
+        return self.kept
+
+
+def _donor(active: Tensor) -> Tensor:
+    """The index of a sequence with the most steps, as a tensor, so that nothing depends on its value."""
+    return active.sum(0).argmax(0)
+
+
+def _borrow(rows: Tensor, active: Tensor) -> Tensor:
+    """Rows of (B, …) where sequences without a step take those of a sequence that has one."""
+    if not active.shape[0] or not active.shape[1]:
+        return rows
+    donor = _donor(active)
+    empty = ~active.any(0)
+    return torch.where(empty.unsqueeze(-1), rows.index_select(0, donor.reshape(1)), rows)
+
+
+def _repeat_last(sequences: Sequences) -> Sequences:
+    """The inputs with each sequence's last valid step in place of its padding."""
+    active = sequences.active
+    assert active is not None
+    if not active.shape[0] or not active.shape[1]:
+        return sequences
+    last = (active.sum(0) - 1).clamp(min=0)  # (B,)
+    steps = torch.arange(active.shape[0], device=active.device).unsqueeze(-1)
+    index = torch.minimum(steps, last)  # (T, B)
+    donor = _donor(active)
+
+    def clean(x: Tensor) -> Tensor:
+        held = x.gather(0, index.unsqueeze(-1).expand(x.shape))
+        empty = (~active.any(0)).unsqueeze(-1)
+        held = torch.where(empty, held.index_select(1, donor.reshape(1)), held)
+        return torch.where(active.any(), held, 0.0)
+
+    return Sequences(
+        inputs=tuple(clean(x) for x in sequences.inputs),
+        previous={key: clean(x) for key, x in sequences.previous.items()},
+        active=active,
+        reset=sequences.reset,
+    )

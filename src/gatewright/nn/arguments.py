@@ -1,0 +1,103 @@
+"""What a layer may be called with: every mistake is named with argument, expected, got and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..backends.vendor import in_transform
+
+
+def wrong(argument: str, expected: str, got: object, remedy: str = "") -> ValueError:
+    """The error about an argument."""
+    return ValueError(f"{argument}: expected {expected}, got {got}" + (f"; {remedy}" if remedy else ""))
+
+
+def check_input(
+    x: object, name: str, size: int, dtype: torch.dtype, device: torch.device, *, dims: tuple[int, ...]
+) -> None:
+    """An input: a tensor of the weights' dtype and device, its features last."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(x).__name__}")
+    if x.dim() not in dims:
+        kinds = "(T, B, features), or (T, features) for one sequence" if 2 in dims else "(T, B, features)"
+        raise wrong(name, f"{' or '.join(map(str, dims))} dimensions {kinds}", f"shape {tuple(x.shape)}")
+    if x.shape[-1] != size:
+        raise wrong(name, f"{size} features in the last dimension", f"{x.shape[-1]} (shape {tuple(x.shape)})")
+    if x.dtype != dtype and not _autocast(x):
+        raise wrong(name, f"dtype {dtype}, as the weights have", x.dtype, "convert one of them with .to(…)")
+    if x.device != device:
+        raise wrong(name, f"device {device}, where the weights are", x.device, "move one of them with .to(…)")
+
+
+def _autocast(x: Tensor) -> bool:
+    return torch.is_autocast_enabled(x.device.type)
+
+
+def check_lengths(lengths: object, batch: int, steps: int, device: torch.device) -> Tensor:
+    """(B,) whole numbers from 0 to T, as a tensor on the layer's device."""
+    if isinstance(lengths, Sequence) and not isinstance(lengths, str):
+        lengths = torch.tensor(lengths)
+    if not isinstance(lengths, Tensor):
+        raise TypeError(f"lengths: expected a tensor or a list of whole numbers, got {type(lengths).__name__}")
+    if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
+        raise wrong("lengths", "whole numbers (torch.int64)", lengths.dtype)
+    if lengths.dim() == 0 and batch == 1:
+        lengths = lengths.reshape(1)
+    if lengths.shape != (batch,):
+        raise wrong(
+            "lengths",
+            f"one for each of the {batch} sequences, shape ({batch},)",
+            f"shape {tuple(lengths.shape)}",
+        )
+    lengths = lengths.to(device, torch.int64)
+    if batch and not _traced():
+        low, high = int(lengths.min()), int(lengths.max())
+        if low < 0:
+            raise wrong("lengths", "numbers from 0", f"{low} for sequence {int(lengths.argmin())}")
+        if high > steps:
+            where = f"{high} for sequence {int(lengths.argmax())}"
+            raise wrong("lengths", f"at most the input's {steps} steps", where, "is batch_first what you mean?")
+    return lengths
+
+
+def _traced() -> bool:
+    """Whether the numbers of a tensor cannot be looked at: under vmap, or while a program is exported."""
+    return in_transform() or torch.compiler.is_compiling()
+
+
+def check_reset(reset: object, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """True where a new episode starts, laid out like the input's time and batch axes."""
+    if not isinstance(reset, Tensor):
+        raise TypeError(f"reset: expected a boolean tensor, got {type(reset).__name__}")
+    if reset.dtype != torch.bool:
+        raise wrong("reset", "a boolean tensor", reset.dtype, "reset.bool() makes one of 0 and 1")
+    if tuple(reset.shape) != shape:
+        raise wrong("reset", f"shape {shape}, as the input's time and batch", f"shape {tuple(reset.shape)}")
+    return reset.to(device)
+
+
+def check_states(states: object, names: tuple[str, ...], shapes: list[tuple[int, ...]]) -> tuple[Tensor, ...]:
+    """One tensor for a cell with one state, else a tuple of them in the cell's order."""
+    given = (states,) if len(names) == 1 and isinstance(states, Tensor) else states
+    listed = ", ".join(names)
+    if not isinstance(given, tuple | list) or not all(isinstance(s, Tensor) for s in given):
+        form = f"a tensor ({listed})" if len(names) == 1 else f"a tuple of {len(names)} tensors ({listed})"
+        raise TypeError(f"state: expected {form}, got {type(states).__name__}")
+    if len(given) != len(names):
+        raise wrong("state", f"{len(names)} tensors ({listed})", len(given))
+    for state, name, shape in zip(given, names, shapes, strict=True):
+        if tuple(state.shape) != shape:
+            raise wrong(f"state {name}", f"shape {shape}", f"shape {tuple(state.shape)}")
+    return tuple(given)
+
+
+def check_size(name: str, value: object, least: int = 1) -> int:
+    """A whole number."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    if value < least:
+        raise wrong(name, f"at least {least}", value)
+    return value

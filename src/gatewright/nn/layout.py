@@ -1,0 +1,127 @@
+"""How the parameters of a graph are stored: which tensors there are, and whose rows they hold.
+
+Parameters of one kind that meet the same vector are stacked in the order in which the equations need them, so that
+one product serves all gates. Rows have names; they are saved with the weights and matched when weights are loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..graph import Graph, Node, Sizes
+from ..graph.node import topological
+from .torch_form import TorchForm, torch_form
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One stored tensor: its name without layer and direction, its shape, and (row name, rows) in order."""
+
+    name: str
+    shape: tuple[int, ...]
+    rows: tuple[tuple[str, int], ...]
+
+
+class Layout:
+    """The stored tensors of one layer and direction.
+
+    `parts` says of which rows each of the graph's parameters is the sum; mostly of one.
+    """
+
+    def __init__(self, stored: tuple[Stored, ...], parts: Mapping[str, tuple[str, ...]], form: TorchForm | None):
+        self.stored, self.parts, self.form = stored, parts, form
+
+    def views(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Live views of the stored tensors by their rows' names."""
+        found: dict[str, Tensor] = {}
+        for stored in self.stored:
+            names, sizes = zip(*stored.rows, strict=True)
+            found |= zip(names, tensors[stored.name].split(sizes), strict=True)
+        return found
+
+    def weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The graph's parameters, by name."""
+        views = self.views(tensors)
+        found = {}
+        for name, (first, *others) in self.parts.items():
+            found[name] = views[first]
+            for other in others:
+                found[name] = found[name] + views[other]
+        return found
+
+
+def layout(graph: Graph, sizes: Sizes, *, bias: bool, heads: int = 1) -> Layout:
+    """How a graph's parameters are stored: as torch stores them where the graph is torch's."""
+    form = torch_form(graph, bias=bias) if heads == 1 else None
+    return _torch_layout(form, graph, sizes, bias=bias) if form else _stacked(graph, sizes, heads)
+
+
+def _torch_layout(form: TorchForm, graph: Graph, sizes: Sizes, *, bias: bool) -> Layout:
+    shape = {p.attr.name: sizes.shape(p) for p in graph.params}
+    stored, parts = [], {}
+    for kind, name in (("W", "weight_ih"), ("U", "weight_hh")):
+        rows = tuple((n, shape[n][0]) for n in form.rows(kind))
+        stored.append(Stored(name, (sum(r for _, r in rows), shape[rows[0][0]][1]), rows))
+        parts |= {n: (n,) for n, _ in rows}
+    for side, name in (("x", "bias_ih"), ("h", "bias_hh")) if bias else ():
+        rows = tuple((half, shape[whole][0]) for whole, half in form.biases(side))
+        stored.append(Stored(name, (sum(r for _, r in rows),), rows))
+        for whole, half in form.biases(side):
+            parts[whole] = (*parts.get(whole, ()), half)
+    if form.projection:
+        stored.append(Stored("weight_hr", shape[form.projection], ((form.projection, shape[form.projection][0]),)))
+        parts[form.projection] = (form.projection,)
+    return Layout(tuple(stored), parts, form)
+
+
+def _stacked(graph: Graph, sizes: Sizes, heads: int) -> Layout:
+    vectors = {n.args[0]: n.args[1] for n in topological(graph.roots) if n.op == "linear"}
+    groups: dict[tuple, list[Node]] = {}
+    for param in graph.params:
+        columns = vectors.get(param) if param.attr.kind in "WU" else None
+        groups.setdefault((param.attr.kind, columns, graph.widths.of(param)), []).append(param)
+    names = _group_names(graph, groups)
+    stored = []
+    for key, members in groups.items():
+        rows = tuple((p.attr.name, sizes.shape(p)[0]) for p in members)
+        columns = sizes.shape(members[0])[1:]
+        if key[0] == "U" and heads > 1:
+            columns = _head_columns(columns[0], rows, heads)
+        stored.append(Stored(names[key], (sum(r for _, r in rows), *columns), rows))
+    return Layout(tuple(stored), {p.attr.name: (p.attr.name,) for p in graph.params}, None)
+
+
+def _head_columns(columns: int, rows: tuple[tuple[str, int], ...], heads: int) -> tuple[int]:
+    """A block-diagonal matrix keeps each block's rows with its own columns alone."""
+    for name, count in (*rows, ("its columns", columns)):
+        if count % heads:
+            raise ValueError(f"heads={heads}: {name} has {count} units, which {heads} heads cannot share evenly")
+    return (columns // heads,)
+
+
+def _group_names(graph: Graph, groups: Mapping[tuple, list[Node]]) -> dict[tuple, str]:
+    """W where there is one such group; else W_x, W_static by vector; else also by width."""
+    kinds = [key[0] for key in groups]
+    names: dict[tuple, str] = {}
+    for key, members in groups.items():
+        kind, vector, width = key
+        name = kind
+        if kinds.count(kind) > 1 and vector is not None:
+            name = f"{kind}_{_vector_name(graph, vector, members)}"
+        if sum(k[:2] == key[:2] for k in groups) > 1:
+            name = f"{name}_{members[0].attr.width or width.symbol}"
+        names[key] = name if name not in names.values() else f"{name}_{members[0].attr.name}"
+    return names
+
+
+def _vector_name(graph: Graph, vector: Node, members: list[Node]) -> str:
+    """What the vector of a product is called; where it has no name, the first parameter lends its own."""
+    if vector.op in ("input", "state"):
+        return vector.attr
+    if vector.op == "previous":
+        return f"{vector.args[0].attr}_{vector.attr}"
+    named = next((name for name, n in graph.equations if n is vector), None)
+    return named or members[0].attr.name.split("_", 1)[1]
