@@ -22,7 +22,7 @@ import torch
 import gatewright as gw
 
 TEXT = Path(__file__).parents[2] / ".." / "shared" / "data" / "tinyshakespeare" / "input.txt"
-SETTINGS = {"hidden_size": 512, "batch_size": 32, "steps": 128, "learning_rate": 3e-3, "dropout": 0.25}
+SETTINGS = {"hidden_size": 512, "batch_size": 32, "steps": 128, "learning_rate": 4e-3, "dropout": 0.3}
 
 
 def main() -> None:

@@ -93,6 +93,14 @@ def transposed_product(weight: Tensor, v: Tensor, columns: int) -> Tensor:
     return torch.einsum("...ko,koi->...ki", parts, each).flatten(-2)
 
 
+def outer(g: Tensor, v: Tensor, blocks: int) -> Tensor:
+    """Σ g ⊗ v over the batch; with k blocks each block's rows with its own columns alone."""
+    if blocks == 1:
+        return torch.einsum("...o,...i->oi", g, v)
+    parts = (x.unflatten(-1, (blocks, -1)) for x in (g, v))
+    return torch.einsum("...ko,...ki->koi", *parts).flatten(0, 1)
+
+
 @dataclass
 class Interpreter:
     """Evaluates nodes. `values` holds the leaves, by node, and whatever has been computed."""
@@ -118,7 +126,7 @@ class Interpreter:
                 blocks = self.heads if n.args[0].attr.kind == "U" else 1
                 return transposed_product(args[0], args[1], args[0].shape[1] * blocks)
             case "outer":
-                return self._outer(args[0], args[1])
+                return outer(args[0], args[1], self.heads if n.attr == "U" else 1)
             case "repeat":
                 return args[0].unsqueeze(-1).expand(*args[0].shape, n.attr).flatten(-2)
             case "block_sum":
@@ -132,10 +140,6 @@ class Interpreter:
         meaning = normalised(n)[n.attr[0]]
         self.run(topological([meaning]))
         return self.values[meaning]
-
-    def _outer(self, g: Tensor, v: Tensor) -> Tensor:
-        """Σ g ⊗ v over the batch."""
-        return torch.einsum("...o,...i->oi", g, v)
 
 
 @dataclass(frozen=True)
@@ -302,3 +306,13 @@ def _repeat_last(sequences: Sequences) -> Sequences:
         active=active,
         reset=sequences.reset,
     )
+
+
+def evaluate(nodes: Sequence[Node], leaves: Mapping[Node, Tensor], *, heads: int = 1) -> list[Tensor]:
+    """The values of nodes for given leaves: inputs, states and adjoints as (B, units), parameters as they are.
+
+    It runs the graph of a gradient as well as that of a step.
+    """
+    interpreter = Interpreter(dict(leaves), next(iter(leaves.values())), heads)
+    interpreter.run(topological(nodes))
+    return [interpreter.values[n] for n in nodes]

@@ -57,7 +57,8 @@ def train(
         if model.stopped:
             again = f"gatewright language train --out {out} --resume"
             stopped(model.stopped, f"stopped after update {model.metrics['updates']}; go on with: {again}")
-        _print(metrics_table(f"{out}", model.summary()))
+        if model.leads:
+            _print(metrics_table(f"{out}", model.summary()))
 
 
 @app.command()

@@ -90,12 +90,12 @@ def _where(n: Node, g: Node) -> Adjoints:
 
 def _linear(n: Node, g: Node) -> Adjoints:
     weight, v = n.args
-    return node("outer", g, v), node("linear_t", weight, g)
+    return node("outer", g, v, attr=weight.attr.kind), node("linear_t", weight, g)
 
 
 def _linear_t(n: Node, g: Node) -> Adjoints:
     weight, v = n.args
-    return node("outer", v, g), node("linear", weight, g)
+    return node("outer", v, g, attr=weight.attr.kind), node("linear", weight, g)
 
 
 def _layer_norm(n: Node, g: Node) -> Adjoints:

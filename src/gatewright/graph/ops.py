@@ -73,7 +73,7 @@ ROWS = (
     Op("layer_norm", "composite", None, doc="one of several vectors, normalised together"),
     Op("linear", "product", 2, doc="a matrix times a vector"),
     Op("linear_t", "product", 2, doc="a transposed matrix times a vector; the adjoint of linear"),
-    Op("outer", "product", 2, doc="a ⊗ v, summed over the batch: a matrix's gradient"),
+    Op("outer", "product", 2, doc="a ⊗ v, summed over the batch: the gradient of a matrix W or U"),
     Op("total", "product", 1, doc="a summed over the batch: a vector parameter's gradient"),
 )
 

@@ -22,9 +22,7 @@ def resolve_cell(cell: Any) -> Any:
     if isinstance(cell, gw.Cell):
         return cell
     if not isinstance(cell, (str, os.PathLike)):
-        raise SettingsError(
-            f"setting cell: expected a Cell, a name, equations or a path, got {type(cell).__name__}"
-        )
+        raise SettingsError(f"setting cell: expected a Cell, a name, equations or a path, got {type(cell).__name__}")
     try:
         if isinstance(cell, os.PathLike):
             path = Path(cell)

@@ -183,9 +183,7 @@ def tensor_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     """
     import safetensors.torch
 
-    return safetensors.torch.save(
-        {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata
-    )
+    return safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
 
 
 def dtype_name(tensor: Tensor) -> str:

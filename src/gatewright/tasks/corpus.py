@@ -119,9 +119,7 @@ def prepare(
 def encode_part(tokenizer: Tokenizer, part: Part | Text) -> Integer[np.ndarray, " N"]:
     """All numbers of a text, in memory."""
     kind = _dtype(tokenizer)
-    return np.concatenate(
-        [np.empty(0, kind), *(a.astype(kind) for a in tokenizer.encode_stream(part.strings()))]
-    )
+    return np.concatenate([np.empty(0, kind), *(a.astype(kind) for a in tokenizer.encode_stream(part.strings()))])
 
 
 def _dtype(tokenizer: Tokenizer) -> Any:
@@ -147,9 +145,7 @@ def _open_cached(folder: Path, sha256: str, characters: int) -> Corpus:
     try:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         loaded = load_tokenizer(about["tokenizer"])
-        train, valid = (
-            _map(folder / f"{name}.bin", _dtype(loaded), about[name]) for name in ("train", "valid")
-        )
+        train, valid = (_map(folder / f"{name}.bin", _dtype(loaded), about[name]) for name in ("train", "valid"))
     except (OSError, ValueError, KeyError) as error:
         raise FolderError(
             f"{folder}: this cached text is damaged ({error}); delete the folder and run again"
@@ -163,9 +159,7 @@ def _fill(folder: Path, tokenizer: Tokenizer, parts: tuple[Part, Part]) -> None:
     with fresh_folder(folder) as new:
         for name, part in zip(("train", "valid"), parts, strict=True):
             arrays = (a.astype(kind) for a in tokenizer.encode_stream(part.strings()))
-            counts[name] = (
-                write_file(new / f"{name}.bin", (a.tobytes() for a in arrays)) // np.dtype(kind).itemsize
-            )
+            counts[name] = write_file(new / f"{name}.bin", (a.tobytes() for a in arrays)) // np.dtype(kind).itemsize
         write_file(new / "about.json", [json.dumps({**counts, "tokenizer": tokenizer.to_dict()}).encode()])
         commit(new, folder)
 

@@ -34,6 +34,5 @@ class MissingExtra(ImportError):
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs {library}, which is not installed; "
-            f"install it with: pip install 'gatewright[{extra}]'"
+            f"{purpose} needs {library}, which is not installed; install it with: pip install 'gatewright[{extra}]'"
         )

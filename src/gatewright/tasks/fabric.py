@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
+import signal
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +15,7 @@ from torch import Tensor
 
 import gatewright as gw
 from gatewright.tasks.errors import MissingExtra, SettingsError, TaskError
+from gatewright.tasks.interrupt import Interrupt
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -51,7 +54,7 @@ def launch(fabric: Fabric, function: Callable[..., Any], *args: Any) -> Any:
 
     A `TaskError` in a process is raised here, as itself.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), Interrupt(forward=True):
         warnings.filterwarnings("ignore", category=FutureWarning)  # libraries' own, about their own calls
         # One bound function, because Fabric walks through arguments and refuses frozen dataclasses.
         result = fabric.launch(functools.partial(_guarded, function=function, args=args))
@@ -80,6 +83,10 @@ def all_gather(fabric: Fabric, tensor: Tensor) -> list[Tensor]:
 
 
 def _guarded(fabric: Fabric, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    if multiprocessing.parent_process() is not None:
+        # The process that started this one tells it to stop. A Ctrl-C that comes once more, while training is
+        # already over, must not break the way out.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return function(fabric, *args)
     except MEANT_FOR_THE_USER as error:

@@ -50,12 +50,10 @@ def config_bytes(task: str, config: dict[str, Any]) -> bytes:
 
 def json_bytes(values: Any) -> bytes:
     """JSON with a final newline, for people and programs."""
-    return (json.dumps(values, ensure_ascii=False, indent=1) + "\n").encode()
+    return (json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
 
 
-def model_bytes(
-    task: str, equations: str, cell_name: str, config: bytes, weights: dict[str, Tensor]
-) -> bytes:
+def model_bytes(task: str, equations: str, cell_name: str, config: bytes, weights: dict[str, Tensor]) -> bytes:
     """The content of `model.safetensors`."""
     metadata = {
         "format": FORMAT,
@@ -88,17 +86,13 @@ def read_model(folder: Path, task: str) -> Model:
     ours.
     """
     if not folder.is_dir():
-        raise FolderError(
-            f"{folder}: no such model folder; train one first: gatewright {task} train --out {folder}"
-        )
+        raise FolderError(f"{folder}: no such model folder; train one first: gatewright {task} train --out {folder}")
     if not (folder / WEIGHTS).exists():
         raise FolderError(_no_model(folder, task))
     weights, metadata = read_tensors(folder / WEIGHTS)
     _check_kind(folder / WEIGHTS, metadata, task)
     if metadata.get("digest") != digest(metadata, weights):
-        raise FolderError(
-            f"{folder / WEIGHTS}: changed after it was saved (its digest does not fit); restore a copy"
-        )
+        raise FolderError(f"{folder / WEIGHTS}: changed after it was saved (its digest does not fit); restore a copy")
     content = _read(folder / CONFIG)
     if hashlib.sha256(content).hexdigest() != metadata.get("config_sha256"):
         raise FolderError(
@@ -111,9 +105,7 @@ def read_model(folder: Path, task: str) -> Model:
 
 def _check_kind(path: Path, metadata: dict[str, str], task: str) -> None:
     if metadata.get("format") != FORMAT:
-        raise FolderError(
-            f"{path}: a safetensors file, but not a model of Gatewright; give a folder that train made"
-        )
+        raise FolderError(f"{path}: a safetensors file, but not a model of Gatewright; give a folder that train made")
     version = metadata.get("format_version", "")
     if not version.isdigit() or int(version) > FORMAT_VERSION:
         raise FolderError(
@@ -130,9 +122,7 @@ def _no_model(folder: Path, task: str) -> str:
             f"{folder}: no model yet: training stopped before its first evaluation; "
             f"go on with: gatewright {task} train --out {folder} --resume"
         )
-    return (
-        f"{folder}: not a model folder (it has no {WEIGHTS}); give a folder that gatewright {task} train made"
-    )
+    return f"{folder}: not a model folder (it has no {WEIGHTS}); give a folder that gatewright {task} train made"
 
 
 def _read(path: Path) -> bytes:

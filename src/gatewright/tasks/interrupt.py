@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -11,13 +14,18 @@ __all__ = ["Interrupt"]
 
 
 class Interrupt:
-    """While open, SIGINT and SIGTERM only set `number`; a second SIGINT raises `KeyboardInterrupt`.
+    """While open, SIGINT and SIGTERM only set `number`; a later SIGINT raises `KeyboardInterrupt`.
 
-    Outside the main thread, where Python takes no signals, it does nothing.
+    With `forward`, they also go to the processes that this one has started. A terminal sends Ctrl-C to all of
+    them too, so a SIGINT within `GRACE` seconds of the first is the same one. Outside the main thread, where
+    Python takes no signals, nothing happens.
     """
 
-    def __init__(self) -> None:
+    GRACE = 1.0
+
+    def __init__(self, *, forward: bool = False) -> None:
         self.number = 0
+        self._forward, self._since = forward, 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -33,6 +41,12 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        if self.number and number == signal.SIGINT:
+        now = time.monotonic()
+        if self.number and number == signal.SIGINT and now - self._since > self.GRACE:
             raise KeyboardInterrupt
-        self.number = number
+        if not self.number:
+            self.number, self._since = number, now
+        if self._forward:
+            for child in multiprocessing.active_children():
+                if child.pid is not None:
+                    os.kill(child.pid, number)

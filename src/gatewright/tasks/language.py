@@ -59,6 +59,7 @@ class LanguageModel:
         self.settings = self.settings.replace(cell=self.cell_name)
         self.metrics: dict[str, Any] = {}
         self.stopped: str | None = None  # the name of the signal that ended training, if one did
+        self.leads = True  # whether this process is the first of those that train
         self._tokenizer: Tokenizer | None = None
         self._network: LanguageNetwork | None = None
 
@@ -138,9 +139,7 @@ class LanguageModel:
             model = cls(found.equations)
             model._adopt(settings, found.cell_name, load_tokenizer(found.config["tokenizer"]), found.weights)
         except (KeyError, RuntimeError, ValueError) as error:
-            raise FolderError(
-                f"{folder}: weights, equations and {CONFIG} do not fit together: {error}"
-            ) from error
+            raise FolderError(f"{folder}: weights, equations and {CONFIG} do not fit together: {error}") from error
         model.metrics = found.metrics
         return model
 
@@ -180,9 +179,7 @@ class LanguageModel:
         """
         source = open_text(text, pattern)
         survey(source)
-        found = score(
-            self.network, self.tokenizer.encode_stream(source.strings()), unknown=self.tokenizer.unknown
-        )
+        found = score(self.network, self.tokenizer.encode_stream(source.strings()), unknown=self.tokenizer.unknown)
         if not found.predictions:
             raise TaskError(f"{source.name}: too short: at least 2 tokens are needed; give a longer text")
         return found
@@ -273,8 +270,9 @@ class LanguageModel:
     ) -> Self:
         folder = RunFolder(path)
         fabric = self._check(corpus, name, progress)
-        folder.begin(overwrite=overwrite)
-        folder.write_config(language_config(self.settings, corpus.tokenizer))
+        if fabric.global_rank == 0:  # another one is a process that torchrun or a cluster has started beside it
+            folder.begin(overwrite=overwrite)
+            folder.write_config(language_config(self.settings, corpus.tokenizer))
         return self._launch(fabric, path, corpus, name, where, progress, resume=False)
 
     def _check(self, corpus: Corpus, name: str, progress: str) -> Any:
@@ -310,7 +308,8 @@ class LanguageModel:
         outcome = launch(fabric, train_language, plan)
         self.metrics = outcome.metrics
         self.stopped = outcome.reason if outcome.reason.startswith("SIG") else None
-        if self.metrics["best"] is not None:
+        self.leads = fabric.global_rank == 0
+        if self.leads and self.metrics["best"] is not None:
             found = read_model(path, "language")
             self._adopt(self.settings, self.cell_name, corpus.tokenizer, found.weights)
         return self
@@ -335,9 +334,7 @@ LN2 = 0.6931471805599453
 
 def _made(part: Any) -> Any:
     if part is None:
-        raise TaskError(
-            "this LanguageModel has no weights yet; call fit(text) or LanguageModel.load(folder) first"
-        )
+        raise TaskError("this LanguageModel has no weights yet; call fit(text) or LanguageModel.load(folder) first")
     return part
 
 
@@ -362,7 +359,5 @@ def _saved_tokenizer(path: Path, wanted: str) -> Tokenizer:
     except OSError as error:
         raise FolderError(f"{path}: cannot be read ({error.strerror}); restore it from a copy") from error
     if hashlib.sha256(content).hexdigest() != wanted:
-        raise FolderError(
-            f"{path}: changed after the run began (its SHA-256 does not fit); restore it from a copy"
-        )
+        raise FolderError(f"{path}: changed after the run began (its SHA-256 does not fit); restore it from a copy")
     return load_tokenizer(json.loads(content)["tokenizer"])

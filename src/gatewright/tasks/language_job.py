@@ -92,9 +92,7 @@ class LanguageJob(Job):
         """The training text in rows; epochs begin at different tokens, so that they are cut differently."""
         window = self.settings.window
         room = min(window, (len(self.corpus.train) - 1) // self.rows // 4)
-        offset = (
-            int(np.random.default_rng([self.plan.training.seed, epoch]).integers(room + 1)) if epoch else 0
-        )
+        offset = int(np.random.default_rng([self.plan.training.seed, epoch]).integers(room + 1)) if epoch else 0
         return Rows(self.corpus.train, self.rows, window, offset)
 
     def batches(self, epoch: int) -> int:
@@ -162,9 +160,7 @@ class LanguageJob(Job):
     def backend(self) -> str:
         """What runs the cell in training, in the layer's own words."""
         weight = self.network.embedding.weight
-        x = torch.zeros(
-            self.settings.window, self.rows, weight.shape[1], dtype=weight.dtype, device=weight.device
-        )
+        x = torch.zeros(self.settings.window, self.rows, weight.shape[1], dtype=weight.dtype, device=weight.device)
         return str(self.network.recurrent.backend_for(x))
 
 

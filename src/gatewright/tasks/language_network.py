@@ -34,9 +34,7 @@ class LanguageNetwork(nn.Module):
     def __init__(self, cell: Any, size: int, settings: LanguageSettings) -> None:
         super().__init__()
         s = settings
-        width = s.embedding_size or (
-            (s.projection or s.hidden_size) if s.is_tied else min(s.hidden_size, 128)
-        )
+        width = s.embedding_size or ((s.projection or s.hidden_size) if s.is_tied else min(s.hidden_size, 128))
         self.embedding = nn.Embedding(size, width)
         self.recurrent = gw.Recurrent(
             cell,

@@ -18,18 +18,14 @@ class LanguageSettings(Settings):
     """What a language model reads and is made of."""
 
     cell: str = setting("lstm", "a name of the zoo, or a file of equations")
-    tokenizer: Literal["chars", "bytes", "words", "pieces"] = setting(
-        "chars", "what a token is; pieces are byte pairs"
-    )
+    tokenizer: Literal["chars", "bytes", "words", "pieces"] = setting("chars", "what a token is; pieces are byte pairs")
     vocabulary: int | None = setting(
         None, "most entries of the vocabulary (all characters seen; 10000 words; 4096 pieces)"
     )
     validation: float = setting(0.1, "share of the text, at its end, kept for validation")
     hidden_size: int = setting(512, "units of a layer")
     num_layers: int = setting(1, "layers")
-    embedding_size: int | None = setting(
-        None, "width of the embedding (the output's where tied, else at most 128)"
-    )
+    embedding_size: int | None = setting(None, "width of the embedding (the output's where tied, else at most 128)")
     projection: int | None = setting(None, "width P of cells that have one (lstmp)")
     heads: int = setting(1, "blocks of the recurrent matrices")
     tied: bool | None = setting(None, "embedding and output share their weights (words and pieces do)")
@@ -48,9 +44,7 @@ class LanguageSettings(Settings):
         self._at_least("vocabulary", 2)
         self._below_one("validation", *(n for n in DROPOUTS if getattr(self, n) is not None))
         if self.validation == 0:
-            raise SettingsError(
-                "setting validation: expected a share above 0, got 0.0; early stopping needs some text"
-            )
+            raise SettingsError("setting validation: expected a share above 0, got 0.0; early stopping needs some text")
 
     @property
     def is_tied(self) -> bool:

@@ -41,15 +41,14 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / CHECKPOINTS
+        self._published: bytes | None = None
 
     def begin(self, *, overwrite: bool) -> None:
         """Make the folder for a new run. Raises `SettingsError` where one is there already, unless
         `overwrite`.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise SettingsError(
-                f"{self.path}: is a file, expected a folder to save the model in; give another --out"
-            )
+            raise SettingsError(f"{self.path}: is a file, expected a folder to save the model in; give another --out")
         taken = [name for name in (WEIGHTS, CHECKPOINTS) if (self.path / name).exists()]
         if taken and not overwrite:
             raise SettingsError(
@@ -66,9 +65,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise FolderError(
-                f"{self.path}: cannot be made ({error.strerror}); give another --out"
-            ) from error
+            raise FolderError(f"{self.path}: cannot be made ({error.strerror}); give another --out") from error
         replace_file(self.path / CONFIG, content)
 
     def save(self, number: int, tree: dict[str, Any], about: dict[str, Any], model: bytes | None) -> None:
@@ -96,8 +93,9 @@ class RunFolder:
 
     def publish(self, model: bytes | None, metrics: dict[str, Any]) -> None:
         """Make the best model and the metrics visible at the top of the folder."""
-        if model is not None:
+        if model is not None and model is not self._published:
             replace_file(self.path / WEIGHTS, model)
+            self._published = model
         replace_file(self.path / METRICS, json_bytes(metrics))
 
     def read(self) -> tuple[dict[str, Any], dict[str, Any], bytes | None]:
@@ -107,15 +105,11 @@ class RunFolder:
         """
         numbers = self._numbers()
         if not numbers:
-            raise FolderError(
-                f"{self.path}: nothing to resume: no checkpoint in this folder; train without --resume"
-            )
+            raise FolderError(f"{self.path}: nothing to resume: no checkpoint in this folder; train without --resume")
         folder = self.checkpoints / numbers[-1]
         about = read_json(folder / "training.json")
         if not isinstance(about, dict) or about.get("format") != FORMAT:
-            raise FolderError(
-                f"{folder / 'training.json'}: not a checkpoint of Gatewright; train without --resume"
-            )
+            raise FolderError(f"{folder / 'training.json'}: not a checkpoint of Gatewright; train without --resume")
         if about.get("format_version", 0) > FORMAT_VERSION:
             raise FolderError(
                 f"{folder}: format version {about['format_version']}, and this gatewright reads up to "

@@ -21,13 +21,9 @@ class Sampling(Settings):
     """How text is generated."""
 
     length: int = setting(500, "tokens to generate")
-    temperature: float = setting(
-        0.8, "divides the logits: below 1 safer, above 1 wilder, 0 always the likeliest token"
-    )
+    temperature: float = setting(0.8, "divides the logits: below 1 safer, above 1 wilder, 0 always the likeliest token")
     top_k: int | None = setting(None, "choose among the k likeliest tokens")
-    top_p: float | None = setting(
-        None, "choose among the likeliest tokens that together have this probability"
-    )
+    top_p: float | None = setting(None, "choose among the likeliest tokens that together have this probability")
     seed: int | None = setting(None, "the same seed gives the same text; none: another text every time")
 
     def check(self) -> None:

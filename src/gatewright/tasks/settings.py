@@ -69,9 +69,7 @@ class Settings:
         for name in names:
             value = getattr(self, name)
             if not 0 <= value < 1:
-                raise SettingsError(
-                    f"setting {name}: expected a number from 0 up to (not including) 1, got {value!r}"
-                )
+                raise SettingsError(f"setting {name}: expected a number from 0 up to (not including) 1, got {value!r}")
 
 
 def _parts(hint: Any) -> tuple[Any, ...]:
@@ -125,8 +123,7 @@ def split_settings(values: Mapping[str, Any], *kinds: type[Settings]) -> list[An
     refuse_unknown(values, *kinds)
     names = [{f.name for f in dataclasses.fields(kind)} for kind in kinds]
     return [
-        kind.from_dict({k: v for k, v in values.items() if k in own})
-        for kind, own in zip(kinds, names, strict=True)
+        kind.from_dict({k: v for k, v in values.items() if k in own}) for kind, own in zip(kinds, names, strict=True)
     ]
 
 
@@ -137,9 +134,7 @@ class TrainingSettings(Settings):
     batch_size: int = setting(64, "sequences per update, over all devices together")
     epochs: float | None = setting(None, "passes over the data (20 where nothing limits the run)")
     updates: int | None = setting(None, "optimiser steps")
-    minutes: float | None = setting(
-        None, "time budget; the schedule follows it, so two runs are not bit for bit alike"
-    )
+    minutes: float | None = setting(None, "time budget; the schedule follows it, so two runs are not bit for bit alike")
     optimizer: Literal["adamw", "sgd"] = setting("adamw", "the optimiser")
     learning_rate: float = setting(3e-3, "the highest learning rate")
     schedule: Literal["cosine", "linear", "constant", "plateau"] = setting(
@@ -151,13 +146,9 @@ class TrainingSettings(Settings):
     weight_decay: float = setting(0.01, "of matrices (biases have none)")
     momentum: float = setting(0.0, "of SGD")
     clip: float | None = setting(1.0, "largest norm of the gradient; 0: no clipping")
-    patience: int | None = setting(
-        10, "evaluations without a better validation loss before stopping; 0: never stop"
-    )
+    patience: int | None = setting(10, "evaluations without a better validation loss before stopping; 0: never stop")
     evaluate_every: int | None = setting(None, "updates between evaluations (an epoch, at most 500)")
-    save_minutes: float = setting(
-        2.0, "longest time between two checkpoints; one is made at every evaluation besides"
-    )
+    save_minutes: float = setting(2.0, "longest time between two checkpoints; one is made at every evaluation besides")
     seed: int = setting(0, "of weights, dropout and the order of the data")
     accelerator: Literal["auto", "cpu", "cuda", "mps", "tpu"] = setting("auto", "the kind of device")
     devices: int = setting(1, "processes per node, one a device")

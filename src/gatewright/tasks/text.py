@@ -106,16 +106,12 @@ def open_text(source: str | os.PathLike[str] | None, pattern: str = "*") -> Text
     if path.is_dir():
         files = sorted(p for p in path.rglob(pattern) if p.is_file() and not _hidden(p.relative_to(path)))
         if not files:
-            raise TextError(
-                f"{path}: no file like {pattern!r} in this folder; give a folder that holds text files"
-            )
+            raise TextError(f"{path}: no file like {pattern!r} in this folder; give a folder that holds text files")
         return Text(str(path), files=tuple(files))
     if not path.exists():
         raise TextError(f"{path}: no such file or folder; check the path of the text")
     if not path.is_file():
-        raise TextError(
-            f"{path}: neither a file nor a folder, and a text is read more than once; save it as a file"
-        )
+        raise TextError(f"{path}: neither a file nor a folder, and a text is read more than once; save it as a file")
     return Text(str(path), files=(path,))
 
 
@@ -157,9 +153,7 @@ def _read(path: Path) -> Iterator[bytes]:
             while block := file.read(BLOCK):
                 yield block
     except OSError as error:
-        raise TextError(
-            f"{path}: cannot be read ({error.strerror}); check the file and its permissions"
-        ) from error
+        raise TextError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from error
 
 
 def _decode(blocks: Iterator[bytes]) -> Iterator[str]:
@@ -183,9 +177,7 @@ def _count(decoder: codecs.IncrementalDecoder, block: bytes, position: int, name
 
 def _refuse_binary(block: bytes, position: int, name: str) -> None:
     if (where := block.find(b"\0")) >= 0:
-        raise TextError(
-            f"{name}: a binary file, not text (a zero byte at byte {position + where}); give a text file"
-        )
+        raise TextError(f"{name}: a binary file, not text (a zero byte at byte {position + where}); give a text file")
 
 
 def _hidden(path: Path) -> bool:

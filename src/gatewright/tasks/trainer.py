@@ -14,13 +14,14 @@ import math
 import signal
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from gatewright.tasks.errors import TrainingError
+from gatewright.tasks.errors import TaskError, TrainingError
 from gatewright.tasks.fabric import all_gather, all_reduce
 from gatewright.tasks.interrupt import Interrupt
 from gatewright.tasks.progress import Watcher, make_watcher
@@ -94,7 +95,7 @@ class Progress:
     epoch: int = 0
     index: int = 0  # of the next batch in the epoch
     seconds: float = 0.0
-    best: float = math.inf
+    best: float | None = None
     best_update: int = 0
     stale: int = 0  # evaluations since the best one
     factor: float = 1.0  # of the plateau schedule
@@ -121,9 +122,7 @@ class Trainer:
         self.progress = Progress()
         self.carried: Any = None
         self.model: bytes | None = None  # the best one so far
-        self.sums = torch.zeros(
-            2, dtype=torch.float64
-        )  # loss times count, and count, since the last evaluation
+        self.sums = torch.zeros(2, dtype=torch.float64)  # loss times count, and count, since the last evaluation
         self.watcher: Watcher = make_watcher(style if fabric.is_global_zero else "none", job.unit)
         self._saved_at = 0.0
 
@@ -160,7 +159,7 @@ class Trainer:
         items = 0
         while self._share() < 1 and not self._stalled():
             loss, count = self._update()
-            items += count * self.fabric.world_size
+            items += count
             stop = self._agree(time.perf_counter() - began, interrupt.number)
             spent, share = time.perf_counter() - started, self._share()
             self.watcher.update(share, self.progress.update, loss, items / spent, _left(spent, first, share))
@@ -184,17 +183,21 @@ class Trainer:
             self.fabric.clip_gradients(
                 self.network, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False
             )
-        loss = result.loss.item()
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"update {p.update + 1}: the loss is {loss}; the last checkpoint is kept; "
-                "start anew with a lower --learning-rate or a smaller --clip"
-            )
+        loss = all_reduce(self.fabric, result.loss.detach()).item() / self.fabric.world_size
+        self._check("loss", loss)
         self.optimizer.step()
         self.carried = result.carried
-        self.sums += torch.tensor([loss * result.items, result.items], dtype=torch.float64)
+        items = result.items * self.fabric.world_size
+        self.sums += torch.tensor([loss * items, items], dtype=torch.float64)
         self._advance()
-        return loss, result.items
+        return loss, items
+
+    def _check(self, what: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"update {self.progress.update + 1}: the {what} is {loss}; the last checkpoint is kept; "
+                "start anew with a lower --learning-rate or a smaller --clip"
+            )
 
     def _advance(self) -> None:
         p = self.progress
@@ -227,20 +230,21 @@ class Trainer:
         p, start = self.progress, time.perf_counter()
         self.network.eval()
         figures = self.job.evaluate(self.fabric)
-        nats, count = all_reduce(self.fabric, self.sums).tolist()
+        self._check("validation loss", figures["loss"])
+        total, count = self.sums.tolist()
         self.sums.zero_()
         p.evaluation_seconds = time.perf_counter() - start
         self._agree(time.perf_counter() - began, 0)
         row = {
             "update": p.update,
             "epoch": p.epoch + p.index / self.job.batches(p.epoch),
-            "train_loss": nats / count,
+            "train_loss": total / count,
             **figures,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "seconds": p.seconds,
         }
         p.history.append(row)
-        best = figures["loss"] < p.best
+        best = p.best is None or figures["loss"] < p.best
         if best:
             p.best, p.best_update, p.stale, self.model = figures["loss"], p.update, 0, self.job.model_file()
         else:
@@ -260,15 +264,27 @@ class Trainer:
             "generators": self._collect(get_generators(self.fabric.device)),
         }
         self._saved_at = self.progress.seconds
-        if self.fabric.is_global_zero:
-            about = {"task": self.job.task, "training": self.settings.to_dict(), **self.job.describe()}
-            about["recipe"] = self.job.recipe()
-            self.folder.save(self.progress.update, tree, about, self.model)
-            self.folder.publish(self.model, self._metrics("running"))
+        self._first_process(lambda: self._write(tree))
+
+    def _write(self, tree: dict[str, Any]) -> None:
+        about = {"task": self.job.task, "training": self.settings.to_dict(), **self.job.describe()}
+        about["recipe"] = self.job.recipe()
+        self.folder.save(self.progress.update, tree, about, self.model)
+        self.folder.publish(self.model, self._metrics("running"))
 
     def _close(self, reason: str) -> None:
+        self._first_process(lambda: self.folder.publish(self.model, self._metrics(reason)))
+
+    def _first_process(self, write: Callable[[], None]) -> None:
+        """Let the first process write; where it cannot, all end, and none waits for another for ever."""
+        error: TaskError | None = None
         if self.fabric.is_global_zero:
-            self.folder.publish(self.model, self._metrics(reason))
+            try:
+                write()
+            except TaskError as caught:
+                error = caught
+        if all_reduce(self.fabric, torch.tensor(int(error is not None)), "max"):
+            raise error or TaskError("the first process could not save")
 
     def _metrics(self, state: str) -> dict[str, Any]:
         p = self.progress
@@ -288,9 +304,7 @@ class Trainer:
     def _collect(self, states: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """What every process has, in the order of their ranks."""
         gathered = {name: all_gather(self.fabric, tensor) for name, tensor in states.items()}
-        return [
-            {name: parts[rank] for name, parts in gathered.items()} for rank in range(self.fabric.world_size)
-        ]
+        return [{name: parts[rank] for name, parts in gathered.items()} for rank in range(self.fabric.world_size)]
 
     def _whole(self, carried: Any) -> Any:
         """The carried state of all processes' sequences, in the order of the global batch."""

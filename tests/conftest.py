@@ -1,0 +1,29 @@
+"""Settings of the whole run."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+sys.path.insert(0, str(Path(__file__).parent))  # cases, tolerances and generators are shared by name
+
+settings.register_profile("gatewright", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gatewright")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_a_seed():
+    """Small tensors gain nothing from threads, and several test processes share the cores."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real data beside the checkout; tests that need it say so where it is not there."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the data sets of ../shared/data are not here")
+    return folder
