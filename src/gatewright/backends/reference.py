@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, softplus
 
-from ..gradient.rules import normalised
+from ..graph.expand import expand, expanded
 from ..graph.graph import Graph
-from ..graph.node import Node, topological
+from ..graph.node import Node, rewrite, topological
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -131,15 +131,7 @@ class Interpreter:
                 return args[0].unsqueeze(-1).expand(*args[0].shape, n.attr).flatten(-2)
             case "block_sum":
                 return args[0].unflatten(-1, (-1, n.attr)).sum(-1)
-            case "layer_norm":
-                return self._layer_norm(n)
         return FUNCTIONS[n.op](*args)
-
-    def _layer_norm(self, n: Node) -> Tensor:
-        """A composite op means what its expansion means."""
-        meaning = normalised(n)[n.attr[0]]
-        self.run(topological([meaning]))
-        return self.values[meaning]
 
 
 @dataclass(frozen=True)
@@ -160,7 +152,7 @@ class Reference:
     """One graph, ready to run."""
 
     def __init__(self, graph: Graph, record: Sequence[str] = ()):
-        self.graph = graph
+        self.graph = graph = expanded(graph)
         watched = graph.watchable()
         self.recorded = {name: watched[name] for name in record}
         needed = topological([*graph.results, *self.recorded.values()])
@@ -170,6 +162,8 @@ class Reference:
                 per_step.add(n)
         self.ahead = [n for n in needed if n not in per_step]
         self.stepwise = [n for n in needed if n in per_step]
+        used = {a for n in self.stepwise for a in n.args} | {*graph.results, *self.recorded.values()}
+        self.frontier = [n for n in self.ahead if n in used]
 
     def run(
         self,
@@ -226,8 +220,10 @@ class Reference:
                 timed.add(n)
         interpreter = Interpreter(leaves, like)
         interpreter.run(self.ahead)
-        values = interpreter.values
-        return lambda t: {n: values[n][t] if n in timed else values[n] for n in self.ahead}
+        # unbind, since the backward of T selections would write T whole sequences of zeros
+        rows = {n: interpreter.values[n].unbind(0) for n in self.frontier if n in timed}
+        fixed = {n: interpreter.values[n] for n in self.frontier if n not in timed}
+        return lambda t: fixed | {n: values[t] for n, values in rows.items()}
 
     def _step(self, ahead: dict[Node, Tensor], old: Sequence[Tensor]) -> dict[Node, Tensor]:
         values = dict(ahead)
@@ -313,6 +309,7 @@ def evaluate(nodes: Sequence[Node], leaves: Mapping[Node, Tensor], *, heads: int
 
     It runs the graph of a gradient as well as that of a step.
     """
+    simple = rewrite(nodes, expand)
     interpreter = Interpreter(dict(leaves), next(iter(leaves.values())), heads)
-    interpreter.run(topological(nodes))
-    return [interpreter.values[n] for n in nodes]
+    interpreter.run(topological(simple[n] for n in nodes))
+    return [interpreter.values[simple[n]] for n in nodes]

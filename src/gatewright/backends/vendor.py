@@ -96,7 +96,7 @@ def run_lengths(
     whole = len(kept) == x.shape[batch]
     index = kept.to(x.device)
     if not len(kept):
-        return _nothing(call, x, states), states
+        return _nothing(call, x, states), tuple(s.clone() for s in states)
     rows = x if whole else x.index_select(batch, index)
     packed = pack_padded_sequence(rows, counts[kept], call.batch_first, enforce_sorted=False)
     began = states if whole else tuple(s.index_select(1, index) for s in states)

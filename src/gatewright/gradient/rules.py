@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..graph.expand import norm_scale, normalised
 from ..graph.node import Node, const, node
 
 Adjoints = tuple[Node | None, ...]
@@ -101,43 +102,16 @@ def _linear_t(n: Node, g: Node) -> Adjoints:
 def _layer_norm(n: Node, g: Node) -> Adjoints:
     """With y = (a − m)/s over the K units of all vectors: ∂a_j = (g_j − mean(g) − y_j mean(g y)) / s."""
     index, _ = n.attr
-    spread = _norm_scale(n)
-    values = normalised(n)
+    scale, values = norm_scale(n), normalised(n)
     count = const(float(len(n.args)))
     mean_g = div(node("mean", g), count)
     mean_gy = div(node("mean", mul(g, n)), count)
 
     def adjoint(k: int) -> Node:
         centred = add(mean_g, mul(values[k], mean_gy))
-        return div(sub(g, centred) if k == index else neg(centred), spread)
+        return div(sub(g, centred) if k == index else neg(centred), scale)
 
     return tuple(adjoint(k) for k in range(len(n.args)))
-
-
-def _moments(n: Node) -> tuple[Node, Node]:
-    """(mean, variance + eps) over the units of all vectors of a layer norm; they are equally wide."""
-    count = const(float(len(n.args)))
-    mean = _over(n.args, count)
-    centred = [sub(a, mean) for a in n.args]
-    variance = _over(tuple(mul(c, c) for c in centred), count)
-    return mean, add(variance, const(n.attr[1]))
-
-
-def _over(values: tuple[Node, ...], count: Node) -> Node:
-    total = node("mean", values[0])
-    for value in values[1:]:
-        total = add(total, node("mean", value))
-    return div(total, count)
-
-
-def _norm_scale(n: Node) -> Node:
-    return node("sqrt", _moments(n)[1])
-
-
-def normalised(n: Node) -> tuple[Node, ...]:
-    """Every vector of a layer norm, normalised: the composite op in terms of simple ones."""
-    mean, scale = _moments(n)[0], _norm_scale(n)
-    return tuple(div(sub(a, mean), scale) for a in n.args)
 
 
 RULES: dict[str, Rule] = {

@@ -46,8 +46,12 @@ class StepGradient:
         >>> import gatewright as gw
         >>> from gatewright.gradient import reverse
         >>> print(reverse(gw.cells.indrnn.graph).show())
-        d_h_t = in_h_t + in_output_t
-        d_h_pre_t = where(relu(h_pre_t) ...
+        d_h_t = in_output_t + in_h_t
+        d_h_pre_t = where(h_pre_t ≤ 0, 0, d_h_t)
+        d_h_prev_t = d_h_pre_t ⊙ p_h
+        d_W_h_t = outer(d_h_pre_t, x_t)
+        d_b_h_t = total(d_h_pre_t)
+        d_p_h_t = total(d_h_pre_t ⊙ h_{t-1})
         """
         from ..graph.notation.printer import Printer  # only whoever looks needs the printer
 

@@ -39,7 +39,7 @@ def _autocast(x: Tensor) -> bool:
 def check_lengths(lengths: object, batch: int, steps: int, device: torch.device) -> Tensor:
     """(B,) whole numbers from 0 to T, as a tensor on the layer's device."""
     if isinstance(lengths, Sequence) and not isinstance(lengths, str):
-        lengths = torch.tensor(lengths)
+        lengths = torch.tensor(lengths, dtype=None if lengths else torch.int64)
     if not isinstance(lengths, Tensor):
         raise TypeError(f"lengths: expected a tensor or a list of whole numbers, got {type(lengths).__name__}")
     if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:

@@ -52,7 +52,7 @@ class _StepCell(nn.Module):
 
     def forward(self, input: Tensor, hx: Tensor | tuple[Tensor, ...] | None = None):
         """One step: input (B, I) or (I,), each state (B, H) or (H,); gives the new state."""
-        weight = self.get_parameter("weight_ih")
+        weight: Tensor = self.weight_ih
         arguments.check_input(input, "input", self.input_size, weight.dtype, weight.device, dims=(1, 2))
         batched = input.dim() == 2
         x = input if batched else input.unsqueeze(0)

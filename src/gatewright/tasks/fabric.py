@@ -91,6 +91,9 @@ def _guarded(fabric: Fabric, function: Callable[..., Any], args: tuple[Any, ...]
         return function(fabric, *args)
     except MEANT_FOR_THE_USER as error:
         return error
+    finally:
+        if torch.distributed.is_initialized():  # a process that ends with the group open can abort
+            torch.distributed.destroy_process_group()
 
 
 def _accelerator(settings: TrainingSettings) -> str:
