@@ -127,3 +127,7 @@ def test_pages_run(page, tmp_path, monkeypatch):
 def test_links_in_pages_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_page_of_cells_is_what_the_cells_say():
+    subprocess.run([sys.executable, ROOT / "docs" / "generate.py", "--check"], check=True)

@@ -63,9 +63,7 @@ def test_saved_and_loaded_is_the_same_model(folder: Path, tmp_path: Path, prose:
 
 
 @pytest.mark.slow
-def test_it_loads_without_the_code_that_defined_the_cell(
-    small: Settings, prose_file: Path, tmp_path: Path
-) -> None:
+def test_it_loads_without_the_code_that_defined_the_cell(small: Settings, prose_file: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(
         "import sys, json, pathlib\n"
         "import gatewright as gw\n"
@@ -80,9 +78,7 @@ def test_it_loads_without_the_code_that_defined_the_cell(
         f"model.fit(pathlib.Path({str(prose_file)!r}), out='m')\n"
         "print(model.perplexity('the gates are written'))\n"
     )
-    run = subprocess.run(
-        [sys.executable, "own.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "own.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     (tmp_path / "own.py").unlink()
     loaded = LanguageModel.load(tmp_path / "m")
@@ -161,9 +157,7 @@ def test_a_damaged_folder_is_refused_by_its_reason(folder: Path, damage: str) ->
 
 def test_a_run_that_has_no_model_yet(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    with pytest.raises(
-        FolderError, match=r"no model yet: training stopped before its first evaluation.*--resume"
-    ):
+    with pytest.raises(FolderError, match=r"no model yet: training stopped before its first evaluation.*--resume"):
         LanguageModel.load(folder)
 
 
@@ -196,9 +190,7 @@ def test_the_bytes_of_a_model_are_the_same_every_time() -> None:
 
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda part: (
-        st.lists(part, max_size=3) | st.tuples(part, part) | st.dictionaries(st.integers(0, 9), part)
-    ),
+    lambda part: st.lists(part, max_size=3) | st.tuples(part, part) | st.dictionaries(st.integers(0, 9), part),
     max_leaves=8,
 )
 

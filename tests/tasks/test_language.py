@@ -51,18 +51,14 @@ def test_perplexity_is_the_one_computed_by_hand(model: LanguageModel, prose: str
     assert found["tokens"] == 199
 
 
-def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary(
-    model: LanguageModel, prose: str
-) -> None:
+def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary(model: LanguageModel, prose: str) -> None:
     for weight in model.network.parameters():
         torch.nn.init.zeros_(weight)
     assert model.perplexity(prose) == pytest.approx(model.tokenizer.size, rel=1e-6)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 64, 10_000])
-def test_perplexity_does_not_depend_on_how_the_text_is_cut(
-    model: LanguageModel, prose: str, chunk: int
-) -> None:
+def test_perplexity_does_not_depend_on_how_the_text_is_cut(model: LanguageModel, prose: str, chunk: int) -> None:
     tokens = model.tokenizer.encode(prose)
     whole = score(model.network, [tokens])
     cut = score(model.network, [tokens[:1], tokens[1:1], tokens[1:50], tokens[50:]], chunk=chunk)
@@ -159,9 +155,7 @@ def test_cells_that_are_none(tmp_path: Path) -> None:
         LanguageModel("lsmt")
     with pytest.raises(SettingsError, match=r"setting cell: .*cannot be read as text"):
         LanguageModel(tmp_path / "none.txt")
-    with pytest.raises(
-        SettingsError, match="setting cell: expected a Cell, a name, equations or a path, got int"
-    ):
+    with pytest.raises(SettingsError, match="setting cell: expected a Cell, a name, equations or a path, got int"):
         LanguageModel(3)
 
 
@@ -177,9 +171,7 @@ def test_a_device_that_is_not_there(model: LanguageModel) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
 def test_training_on_a_device_that_is_not_there(small: Settings, prose: str) -> None:
-    with pytest.raises(
-        SettingsError, match=r"accelerator cuda, devices 1: torch can use 0 CUDA device\(s\) here"
-    ):
+    with pytest.raises(SettingsError, match=r"accelerator cuda, devices 1: torch can use 0 CUDA device\(s\) here"):
         LanguageModel(**small, accelerator="cuda").fit(prose)
 
 

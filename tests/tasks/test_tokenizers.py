@@ -93,7 +93,5 @@ def test_pieces_do_not_span_lines() -> None:
 
 
 def test_a_kind_that_is_unknown_is_refused() -> None:
-    with pytest.raises(
-        FolderError, match=r"tokenizer of kind 'runes'; expected one of chars, bytes, words, pieces"
-    ):
+    with pytest.raises(FolderError, match=r"tokenizer of kind 'runes'; expected one of chars, bytes, words, pieces"):
         load_tokenizer({"kind": "runes"})

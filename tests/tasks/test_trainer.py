@@ -153,9 +153,7 @@ def test_a_file_size_limit_that_the_system_sets(small: Settings, tmp_path: Path,
         "import gatewright as gw, pathlib;"
         f"gw.tasks.LanguageModel(**{settings!r}).fit(pathlib.Path({str(prose_file)!r}), out='limited')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "cannot be written (File too large); what was saved before is unharmed" in done.stderr
     assert LanguageModel.resume(tmp_path / "limited").metrics["updates"] == 4
@@ -194,9 +192,7 @@ def test_early_stopping_keeps_the_best(small: Settings, tmp_path: Path, prose: s
 
 def test_a_loss_that_is_no_number_is_an_error(small: Settings, tmp_path: Path, prose: str) -> None:
     settings = {**small, "updates": 300, "learning_rate": 1e30, "optimizer": "sgd", "warmup": 0, "clip": None}
-    with pytest.raises(
-        TrainingError, match=r"update \d+: the loss is (nan|inf); the last checkpoint is kept; start"
-    ):
+    with pytest.raises(TrainingError, match=r"update \d+: the loss is (nan|inf); the last checkpoint is kept; start"):
         LanguageModel(**settings).fit(prose, out=tmp_path / "m")
     assert RunFolder(tmp_path / "m").read()[0]["progress"]["update"] == 0
 
@@ -209,9 +205,7 @@ def test_a_time_budget_ends_the_run(small: Settings, prose: str) -> None:
     assert model.metrics["history"][-1]["learning_rate"] < 0.1 * TrainingSettings().learning_rate
 
 
-def test_resuming_refuses_what_would_be_another_run(
-    small: Settings, tmp_path: Path, prose_file: Path
-) -> None:
+def test_resuming_refuses_what_would_be_another_run(small: Settings, tmp_path: Path, prose_file: Path) -> None:
     out = tmp_path / "m"
     LanguageModel(**small, updates=4).fit(prose_file, out=out)
     with pytest.raises(SettingsError, match="hidden_size: this run began with 12 and cannot go on with 13"):

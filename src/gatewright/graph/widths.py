@@ -55,7 +55,7 @@ class Widths:
         self._ties: dict[str, list[tuple[str, Node]]] = {}
         self._inputs = {name: "I" if i == 0 else f"I_{name}" for i, name in enumerate(inputs)}
         self._known: dict[Node, Width] = {}
-        self.columns: dict[Node, Width] = {}
+        self._columns: dict[Node, Width] = {}
         for n in topological([*roots, *updates.values()]):
             self._known[n] = self._infer(n)
         for name, new in updates.items():
@@ -71,6 +71,10 @@ class Widths:
 
     def of_state(self, name: str) -> Width:
         return self._plain(Width(Fraction(1), f"state {name}"))
+
+    def columns(self, matrix: Node) -> Width:
+        """The width of the vector that a matrix meets."""
+        return self._plain(self._columns[matrix])
 
     def symbols(self) -> set[str]:
         """All symbols that need a size."""
@@ -94,10 +98,10 @@ class Widths:
             case "param":
                 return self._parameter(n)
             case "linear":
-                self.columns[n.args[0]] = widths[1]
+                self._columns[n.args[0]] = widths[1]
                 return widths[0]
             case "linear_t":
-                return self.columns[n.args[0]]
+                return self._columns[n.args[0]]
             case "repeat" | "block_sum":
                 ratio = Fraction(n.attr) if n.op == "repeat" else 1 / Fraction(n.attr)
                 if widths[0] == SCALAR:
@@ -226,5 +230,5 @@ class Sizes:
         """(rows, columns) of a matrix, (rows,) of a vector."""
         rows = self.number(self._widths.of(param))
         if param.attr.kind in "WU":
-            return rows, self.number(self._widths.columns[param])
+            return rows, self.number(self._widths.columns(param))
         return (rows,)

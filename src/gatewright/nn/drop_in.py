@@ -225,29 +225,41 @@ def replace(model: nn.Module) -> nn.Module:
     'gatewright'
     """
     made: dict[nn.Module, nn.Module] = {}
-    if type(model) in _OURS:
-        return _replacement(model)
+    for name, theirs in model.named_modules():
+        if why_not := _not_ours(theirs):
+            warnings.warn(f"replace: {name or 'the model'} {why_not}: left as it is", stacklevel=2)
+        elif isinstance(theirs, nn.RNNBase):
+            made[theirs] = _replacement(theirs)
     for parent in list(model.modules()):
-        for name, child in list(parent._modules.items()):
-            if type(child) in _OURS:
-                assert child is not None
-                if child not in made:
-                    made[child] = _replacement(child)
+        for name, child in parent._modules.items():
+            if child in made:
                 parent._modules[name] = made[child]
-            elif isinstance(child, nn.RNNBase):
-                warnings.warn(
-                    f"replace: {name} is a {type(child).__name__}, a subclass of torch's: left as it is",
-                    stacklevel=2,
-                )
-    return model
+    return made.get(model, model)
 
 
 _OURS = {nn.LSTM: LSTM, nn.GRU: GRU, nn.RNN: RNN}
 
 
-def _replacement(theirs: nn.Module) -> nn.Module:
+_HOOKS = (
+    "_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs", "_backward_hooks", "_backward_pre_hooks", "_is_full_backward_hook",
+    "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
+)  # fmt: skip
+
+
+def _not_ours(module: nn.Module) -> str | None:
+    """Why a recurrent module of torch's cannot be replaced; None for all other modules."""
+    if not isinstance(module, nn.RNNBase):
+        return None
+    if type(module) not in _OURS:
+        return f"is a {type(module).__name__}, a subclass of torch's"
+    if any(not isinstance(getattr(module, name), nn.Parameter) for name in module._flat_weights_names):
+        return "has weights that are computed from others"
+    return None
+
+
+def _replacement(theirs: nn.RNNBase) -> nn.Module:
     """Ours, with their weights, mode and hooks."""
-    assert isinstance(theirs, nn.RNNBase)
     options = {"proj_size": theirs.proj_size} if isinstance(theirs, nn.LSTM) else {}
     options |= {"nonlinearity": theirs.nonlinearity} if isinstance(theirs, nn.RNN) else {}
     with warnings.catch_warnings():
@@ -263,8 +275,8 @@ def _replacement(theirs: nn.Module) -> nn.Module:
             device="meta",
             **options,
         )
-    for name, parameter in theirs.named_parameters(recurse=False):
+    for name, parameter in theirs._parameters.items():  # named_parameters() leaves out what is tied
         ours.register_parameter(name, parameter)
-    for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
-        getattr(ours, hooks).update(getattr(theirs, hooks))
+    for hooks in _HOOKS:  # the very dicts, so that a handle's remove() still reaches its hook
+        setattr(ours, hooks, getattr(theirs, hooks))
     return ours.train(theirs.training)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .stack import Layer
 
 ROWS = "row_names"
+Table = dict[str, list[tuple[str, int]]]
 
 
 def encode(rows: dict[str, Any]) -> Tensor:
@@ -20,12 +21,20 @@ def encode(rows: dict[str, Any]) -> Tensor:
     return torch.frombuffer(bytearray(json.dumps(rows).encode()), dtype=torch.uint8).clone()
 
 
-def decode(tensor: Tensor) -> dict[str, list[tuple[str, int]]]:
+def decode(tensor: Tensor) -> Table:
     """Row names as they were saved; raises ValueError where they are none."""
     rows = json.loads(bytes(tensor.cpu().to(torch.uint8).tolist()).decode())
     if not isinstance(rows, dict):
         raise ValueError("no table of rows")
     return {str(k): [(str(n), int(c)) for n, c in v] for k, v in rows.items()}
+
+
+def _table(saved: Tensor) -> Table:
+    """The same, with what it is in the message."""
+    try:
+        return decode(saved)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"cannot be read as a table of rows ({error})") from None
 
 
 class Rows:
@@ -36,6 +45,7 @@ class Rows:
 
     cell: Cell
     _layers: list[Layer]
+    _parameters: dict[str, Any]
 
     @property
     def _suffixes(self) -> tuple[str, ...]:
@@ -65,59 +75,62 @@ class Rows:
         )
 
     def _matched(self, state_dict: dict, prefix: str, missing: list[str], errors: list[str]) -> dict:
-        """The saved tensors with their rows in this layer's order."""
+        """The saved tensors with their rows in this layer's order; the layer's own where they cannot be told apart."""
         state_dict = dict(state_dict)
         saved = state_dict.pop(prefix + ROWS, None)
-        present = [name for name in self._stored() if prefix + name in state_dict]
-        if saved is None:
-            if present:
-                missing.append(prefix + ROWS)
-                errors.append(
-                    f"{prefix}{ROWS} is missing: without the names of its rows no weight can be told from another; "
-                    "save the layer with state_dict()"
-                )
-                for name in present:
-                    state_dict[prefix + name] = getattr(self, name).detach()
+        own = self._stored()
+        if saved is None and not any(prefix + name in state_dict for name in own):
             return state_dict
         try:
-            pieces = _pieces(decode(saved), state_dict, prefix)
-        except (ValueError, KeyError, TypeError) as error:
-            errors.append(f"{prefix}{ROWS} cannot be read: {error}")
-            return state_dict
-        self._assemble(pieces, state_dict, prefix, errors)
-        return state_dict
+            if saved is None:
+                missing.append(prefix + ROWS)
+                raise ValueError(
+                    "missing: without the names of its rows no weight can be told from another; save the layer with "
+                    "state_dict()"
+                )
+            return self._assembled(_table(saved), state_dict, prefix)
+        except ValueError as error:
+            errors.append(f"{prefix}{ROWS}: {error}")
+        # What was saved is not read by position instead: every weight of the layer stays as it is.
+        return {prefix + name: self._parameters[name].detach() for name in own if name in self._parameters}
 
-    def _assemble(
-        self, pieces: dict[tuple[str, str], Tensor], state_dict: dict, prefix: str, errors: list[str]
-    ) -> None:
-        wanted = {(_place(name), row) for name, rows in self._stored().items() for row, _ in rows}
-        if lacking := sorted(row for _, row in wanted - pieces.keys()):
-            errors.append(f"{prefix}: the saved weights have no rows {', '.join(dict.fromkeys(lacking))}")
-        if extra := sorted(row for _, row in pieces.keys() - wanted):
-            errors.append(
-                f"{prefix}: no equation of {self.cell.name} knows the saved rows {', '.join(dict.fromkeys(extra))}"
-            )
-        if lacking or extra:
-            return
-        for name, rows in self._stored().items():
-            parts = [pieces[_place(name), row] for row, _ in rows]
-            if len({p.shape[1:] for p in parts}) == 1:
-                state_dict[prefix + name] = torch.cat(parts)
+    def _assembled(self, table: Table, state_dict: dict, prefix: str) -> dict:
+        """The state_dict with every tensor of this layer put together from the rows that bear its names."""
+        own = self._stored()
+        # A weight that a parametrisation computes has no rows in the state_dict; in the same order it needs none.
+        table = {k: v for k, v in table.items() if k in self._parameters or tuple(v) != own.get(k)}
+        pieces = _pieces(table, state_dict, prefix)
+        wanted = {(_place(k), row): n for k, rows in own.items() if k in self._parameters for row, n in rows}
+        if lacking := sorted({row for _, row in wanted.keys() - pieces.keys()}):
+            raise ValueError(f"the saved weights have no rows {', '.join(lacking)}")
+        if extra := sorted({row for _, row in pieces.keys() - wanted.keys()}):
+            raise ValueError(f"no equation of {self.cell.name} knows the saved rows {', '.join(extra)}")
+        for key, count in wanted.items():
+            if pieces[key].shape[0] != count:
+                raise ValueError(f"{key[1]} has {pieces[key].shape[0]} saved rows, this layer's has {count}")
+        for name in (name for name in own if name in self._parameters):
+            parts = [pieces[_place(name), row] for row, _ in own[name]]
+            if len({p.shape[1:] for p in parts}) > 1:
+                raise ValueError(f"the saved rows of {', '.join(row for row, _ in own[name])} are not equally long")
+            state_dict[prefix + name] = torch.cat(parts)
+        return state_dict
 
 
 def _place(name: str) -> str:
     """The layer and direction in a stored tensor's name: `l0_reverse` of `W_l0_reverse`."""
     head = name.removesuffix("_reverse")
-    return head.rsplit("_", 1)[1] + name[len(head) :]
+    return head.rpartition("_")[2] + name[len(head) :]
 
 
-def _pieces(rows: dict, state_dict: dict, prefix: str) -> dict[tuple[str, str], Tensor]:
+def _pieces(table: Table, state_dict: dict, prefix: str) -> dict[tuple[str, str], Tensor]:
     """Every saved row block by (layer and direction, row name)."""
     found: dict[tuple[str, str], Tensor] = {}
-    for name, parts in rows.items():
-        tensor = state_dict.pop(prefix + name)
-        if sum(count for _, count in parts) != tensor.shape[0]:
-            raise ValueError(f"{name} has {tensor.shape[0]} rows, not {sum(count for _, count in parts)}")
-        for (row, _), piece in zip(parts, tensor.split([c for _, c in parts]), strict=True):
+    for name, rows in table.items():
+        if prefix + name not in state_dict:
+            raise ValueError(f"it names {name}, which the saved weights have not")
+        tensor, counts = state_dict.pop(prefix + name), [count for _, count in rows]
+        if min(counts, default=0) < 0 or sum(counts) != len(tensor):
+            raise ValueError(f"{name} has {len(tensor)} rows, not {sum(counts)}")
+        for (row, _), piece in zip(rows, tensor.split(counts), strict=True):
             found[_place(name), row] = piece
     return found

@@ -18,6 +18,8 @@ from .stack import one_or_all
 class _StepCell(nn.Module):
     """One step of a cell that is torch's."""
 
+    weight_ih: Tensor
+
     def __init__(self, cell: Cell, input_size: int, hidden_size: int, bias: bool, device, dtype, backend: str):
         super().__init__()
         arguments.check_size("input_size", input_size)
@@ -52,7 +54,7 @@ class _StepCell(nn.Module):
 
     def forward(self, input: Tensor, hx: Tensor | tuple[Tensor, ...] | None = None):
         """One step: input (B, I) or (I,), each state (B, H) or (H,); gives the new state."""
-        weight: Tensor = self.weight_ih
+        weight = self.weight_ih
         arguments.check_input(input, "input", self.input_size, weight.dtype, weight.device, dims=(1, 2))
         batched = input.dim() == 2
         x = input if batched else input.unsqueeze(0)
