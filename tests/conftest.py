@@ -27,3 +27,7 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the data sets of ../shared/data are not here")
     return folder
+
+
+def pytest_addoption(parser):
+    parser.addoption("--refresh", action="store_true", help="write the golden files anew")

@@ -30,6 +30,7 @@ UNARY = {
     "stop": lambda a: gw.stop_gradient(a) + a,
     "scale": lambda a: 0.5 * a,
     "shift": lambda a: a - 1.5,
+    "identities": lambda a: (0 - a) - 0.0 + -(-a) / 1 + 1 * a**1,
     "inverse": lambda a: 1 / (1 + gw.abs(a)),
 }
 BINARY = {
@@ -37,6 +38,9 @@ BINARY = {
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
     "div": lambda a, b: a / (1 + gw.abs(b)),
+    "div_product": lambda a, b: a / ((1 + gw.abs(b)) * (2 + gw.abs(a))),
+    "div_div": lambda a, b: a / ((1 + gw.abs(b)) / (2 + gw.abs(a))) * b,
+    "sub_sub": lambda a, b: a - (b - a * b),
     "maximum": gw.maximum,
     "minimum": gw.minimum,
     "pow": lambda a, b: (gw.sigmoid(a) + 0.5) ** gw.tanh(b),

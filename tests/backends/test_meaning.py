@@ -181,7 +181,6 @@ MASKED = [float("nan"), float("inf")]
 def test_what_is_masked_reaches_nothing(name, poison):
     """NaN and infinity behind a sequence's end, and in a state that a reset replaces, change no bit anywhere."""
     layer = layer_of(name, bidirectional=True)
-    g = generator(6)
     lengths = torch.tensor([STEPS, 3, 0, 1])
     reset = torch.zeros(STEPS, BATCH, dtype=torch.bool)
     reset[0, 1] = reset[4, 1] = reset[2, 2] = True
@@ -202,7 +201,6 @@ def test_what_is_masked_reaches_nothing(name, poison):
     for clean, poisoned in zip(*results, strict=True):
         assert torch.isfinite(poisoned).all()
         assert torch.equal(clean, poisoned)
-    assert g is not None
 
 
 def test_a_log_in_the_padding_does_no_harm():
@@ -218,6 +216,31 @@ def test_a_log_in_the_padding_does_no_harm():
     (y.sum() + h.sum()).backward()
     assert x.grad is not None
     assert all(torch.isfinite(t).all() for t in (y, h, x.grad, *(p.grad for p in layer.parameters())))
+
+
+def test_a_state_beyond_the_end_does_no_harm():
+    """One step more would take s below 0, where its logarithm is NaN."""
+    cell = gw.parse("y_t; s_t = budget(x_t; s_{t-1})\ns_0 = 1\ns_t = s_{t-1} - σ(W_s x_t)\ny_t = log(s_t) ⊙ p_y")
+    layer = gw.Recurrent(cell, 3, 5, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weights()["W_s"].fill_(0.3)  # about half of the budget a step
+    x = torch.zeros(5, 2, 3, dtype=torch.float64, requires_grad=True)
+    y, s = layer(x, lengths=torch.tensor([1, 0]))
+    (y.sum() + s.sum()).backward()
+    assert x.grad is not None
+    assert all(torch.isfinite(t).all() for t in (y, s, x.grad, *(p.grad for p in layer.parameters())))
+
+
+def test_a_state_without_steps_enters_no_equation():
+    """A sequence of length 0 returns its NaN, and nothing else hears of it."""
+    layer = layer_of("lstm")
+    state = tuple(torch.zeros(1, BATCH, 5, dtype=torch.float64) for _ in range(2))
+    state[0][0, 2] = float("nan")
+    y, (h, _) = layer(torch.ones(STEPS, BATCH, 3, dtype=torch.float64), state, lengths=torch.tensor([6, 3, 0, 1]))
+    assert h[0, 2].isnan().all()
+    assert torch.isfinite(y).all()
+    y.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in layer.parameters())
 
 
 def test_nan_stays_in_its_sequence():

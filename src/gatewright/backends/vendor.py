@@ -85,7 +85,7 @@ def _differentiable(call: Call, x: Tensor | PackedSequence) -> contextlib.Abstra
 def run_lengths(
     call: Call, weights: Sequence[Tensor], x: Tensor, states: tuple[Tensor, ...], lengths: Tensor
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The same over sequences of these lengths, 0 allowed: by packing, and without the empty ones."""
+    """The same over sequences of these lengths, 0 allowed for all but one: by packing, and without the empty ones."""
     time, batch = (1, 0) if call.batch_first else (0, 1)
     counts = lengths.cpu()
     if bool((counts == x.shape[time]).all()):
@@ -95,8 +95,6 @@ def run_lengths(
     kept = counts.nonzero().squeeze(-1)
     whole = len(kept) == x.shape[batch]
     index = kept.to(x.device)
-    if not len(kept):
-        return _nothing(call, x, states), tuple(s.clone() for s in states)
     rows = x if whole else x.index_select(batch, index)
     packed = pack_padded_sequence(rows, counts[kept], call.batch_first, enforce_sorted=False)
     began = states if whole else tuple(s.index_select(1, index) for s in states)
@@ -111,11 +109,6 @@ def run_lengths(
     empty = y.new_zeros(*shape, y.shape[-1])
     final = tuple(old.index_copy(1, index, new) for old, new in zip(states, final, strict=True))
     return empty.index_copy(batch, index, y), final
-
-
-def _nothing(call: Call, x: Tensor, states: tuple[Tensor, ...]) -> Tensor:
-    """The output where every sequence is empty."""
-    return x.new_zeros(*x.shape[:2], states[0].shape[-1] * (2 if call.bidirectional else 1))
 
 
 def flatten(mode: str, layer: torch.nn.Module, weights: Sequence[Tensor]) -> None:

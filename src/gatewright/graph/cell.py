@@ -135,7 +135,7 @@ class Cell:
         """The equations as LaTeX, in an `aligned` environment; `gw.parse` reads it."""
         from .notation.latex import latex
 
-        return latex(self.graph)
+        return latex(self.graph, self.name)
 
     def _repr_latex_(self) -> str:
         return f"$${self.latex()}$$"

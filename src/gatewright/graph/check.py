@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from .errors import CellError
 from .graph import Graph
@@ -61,6 +62,9 @@ def _every_name_is_one_thing(graph: Graph, name: str) -> None:
     """In text, `W_t` is the value W at time t: so no value may share its name with a parameter."""
     values = {*graph.inputs, *graph.names, *(s.name for s in graph.states)}
     spelled = values | {f"{v}_t" for v in values}
+    for called in sorted(values | {param.attr.name for param in graph.params}):
+        if not re.fullmatch(r"\w+", called):
+            raise CellError(f"cell {name}: the name {called} has a sign that equations as text cannot say: rename it")
     for param in graph.params:
         if param.attr.name in spelled:
             raise CellError(

@@ -76,11 +76,13 @@ class Naming:
     # -- values ------------------------------------------------------------------------------------
 
     def _called(self, value: Value) -> str | None:
-        """The name of a value: `name=`, then the cell's own local, then a helper's that names it alone."""
+        """The name of a value: `name=`, the cell's own local, its state's, then a helper's that names it alone."""
         if value in self.leaves:
             return self.leaves[value]
         if (name := self.explicit.get(value) or self._own.get(value)) is not None:
             return name
+        if value in self._updates:
+            return None  # what a decorator calls the result is not its name
         taken = {*self._own.values(), *self.leaves.values(), *self.explicit.values()}
         return next((n for n, who in self._helpers.items() if value in who and len(who) == 1 and n not in taken), None)
 

@@ -7,6 +7,7 @@ nor a trace hook (which a debugger or coverage may have taken).
 
 from __future__ import annotations
 
+import functools
 import inspect
 import linecache
 import sys
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 from .check import check
@@ -48,7 +49,7 @@ class Tracer:
         self.name = name
         self.values: list[Value] = []
         self.naming = Naming()
-        self._code = getattr(inspect.unwrap(function), "__code__", None)
+        self._code = _code_of(function)
         self._frames: dict[FrameType, None] = {}
 
     # -- what values tell ------------------------------------------------------------------------
@@ -101,14 +102,16 @@ class Tracer:
         self._frames[frame] = None
         if frame.f_code.co_name in _COMPREHENSIONS:
             return  # a comprehension's variable is nobody's name
-        own = frame.f_code is self._code or (self._code is None and frame is next(iter(self._frames)))
-        given = () if own else frame.f_code.co_varnames[: frame.f_code.co_argcount]
+        code = frame.f_code
+        own = code is self._code or (self._code is None and frame is next(iter(self._frames)))
+        given = () if own else code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         for name, thing in frame.f_locals.items():
             if type(thing) is Value and name not in given and not name.startswith(("_", ".")):
                 self.naming.bind(name, thing, own=own)
 
     def call(self, function: Callable, args: tuple, hyper: Mapping[str, Any]) -> object:
         """Run the function; its frame and its helpers' are read once more when it has returned."""
+        self._frames.clear()  # those that were there before are not the function's
         result = function(*args, **hyper)
         for frame in list(self._frames):
             self._read(frame)
@@ -120,9 +123,21 @@ _CALL = Tracer.call.__code__
 _COMPREHENSIONS = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"})
 
 
+def _code_of(function: Any) -> CodeType | None:
+    """The code of a function under its decorators, of a method, a partial or a callable object."""
+    while True:
+        function = inspect.unwrap(function)
+        if not isinstance(function, functools.partial):
+            break
+        function = function.func
+    if not hasattr(function, "__code__"):
+        function = inspect.unwrap(type(function).__call__)
+    return getattr(function, "__code__", None)
+
+
 def _is_library(frame: FrameType) -> bool:
     """Ours, torch's and NumPy's own frames: what they call things is nobody's name."""
-    module = frame.f_globals.get("__name__", "")
+    module = str(frame.f_globals.get("__name__", ""))
     return frame.f_code.co_filename.startswith(_HERE) or module.split(".")[0] in ("torch", "numpy")
 
 

@@ -22,8 +22,7 @@ def check_input(
     if not isinstance(x, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(x).__name__}")
     if x.dim() not in dims:
-        kinds = "(T, B, features), or (T, features) for one sequence" if 2 in dims else "(T, B, features)"
-        raise wrong(name, f"{' or '.join(map(str, dims))} dimensions {kinds}", f"shape {tuple(x.shape)}")
+        raise wrong(name, f"{' or '.join(map(str, dims))} dimensions, {_LAYOUTS[dims]}", f"shape {tuple(x.shape)}")
     if x.shape[-1] != size:
         raise wrong(name, f"{size} features in the last dimension", f"{x.shape[-1]} (shape {tuple(x.shape)})")
     if x.dtype != dtype and not _autocast(x):
@@ -32,16 +31,24 @@ def check_input(
         raise wrong(name, f"device {device}, where the weights are", x.device, "move one of them with .to(…)")
 
 
+_LAYOUTS = {
+    (2, 3): "(T, features) for one sequence or (T, B, features)",
+    (1, 2, 3): "(features,), (B, features) or one for every step",
+    (1, 2): "(features,) for one sequence or (B, features)",
+    (2,): "(steps, features) in a PackedSequence",
+}
+
+
 def _autocast(x: Tensor) -> bool:
     return torch.is_autocast_enabled(x.device.type)
 
 
 def check_lengths(lengths: object, batch: int, steps: int, device: torch.device) -> Tensor:
     """(B,) whole numbers from 0 to T, as a tensor on the layer's device."""
-    if isinstance(lengths, Sequence) and not isinstance(lengths, str):
+    if isinstance(lengths, Sequence) and all(hasattr(n, "__index__") for n in lengths):
         lengths = torch.tensor(lengths, dtype=None if lengths else torch.int64)
     if not isinstance(lengths, Tensor):
-        raise TypeError(f"lengths: expected a tensor or a list of whole numbers, got {type(lengths).__name__}")
+        raise TypeError(f"lengths: expected a tensor or a list of whole numbers, got {lengths!r}")
     if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
         raise wrong("lengths", "whole numbers (torch.int64)", lengths.dtype)
     if lengths.dim() == 0 and batch == 1:
@@ -79,18 +86,26 @@ def check_reset(reset: object, shape: tuple[int, ...], device: torch.device) -> 
     return reset.to(device)
 
 
-def check_states(states: object, names: tuple[str, ...], shapes: list[tuple[int, ...]]) -> tuple[Tensor, ...]:
-    """One tensor for a cell with one state, else a tuple of them in the cell's order."""
+def check_states(
+    states: object, names: tuple[str, ...], shapes: list[tuple[int, ...]], like: Tensor
+) -> tuple[Tensor, ...]:
+    """One tensor for a cell with one state, else a tuple of them in the cell's order; dtype and device as `like`."""
     given = (states,) if len(names) == 1 and isinstance(states, Tensor) else states
     listed = ", ".join(names)
     if not isinstance(given, tuple | list) or not all(isinstance(s, Tensor) for s in given):
         form = f"a tensor ({listed})" if len(names) == 1 else f"a tuple of {len(names)} tensors ({listed})"
-        raise TypeError(f"state: expected {form}, got {type(states).__name__}")
+        got = type(states).__name__
+        parts = f" of {', '.join(type(s).__name__ for s in given)}" if isinstance(given, tuple | list) else ""
+        raise TypeError(f"state: expected {form}, got {got}{parts}")
     if len(given) != len(names):
         raise wrong("state", f"{len(names)} tensors ({listed})", len(given))
     for state, name, shape in zip(given, names, shapes, strict=True):
         if tuple(state.shape) != shape:
             raise wrong(f"state {name}", f"shape {shape}", f"shape {tuple(state.shape)}")
+        if state.dtype != like.dtype and not _autocast(like):
+            raise wrong(f"state {name}", f"dtype {like.dtype}, as the input has", state.dtype, "convert it with .to(…)")
+        if state.device != like.device:
+            raise wrong(f"state {name}", f"device {like.device}, where the input is", state.device)
     return tuple(given)
 
 

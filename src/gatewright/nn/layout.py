@@ -96,7 +96,7 @@ def _stacked(graph: Graph, sizes: Sizes, heads: int) -> Layout:
 
 def _head_columns(columns: int, rows: tuple[tuple[str, int], ...], heads: int) -> tuple[int]:
     """A block-diagonal matrix keeps each block's rows with its own columns alone."""
-    for name, count in (*rows, ("its columns", columns)):
+    for name, count in (*rows, (f"what {rows[0][0]} multiplies", columns)):
         if count % heads:
             raise ValueError(f"heads={heads}: {name} has {count} units, which {heads} heads cannot share evenly")
     return (columns // heads,)

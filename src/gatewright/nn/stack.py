@@ -247,35 +247,51 @@ class Stack(Rows, nn.Module):
             raise ValueError("step: a layer with two directions sees a sequence's end first; call it on sequences")
         if self._looks_back:
             return self._step_with_history(input, state)
-        time = 1 if self.batch_first and (input[0] if isinstance(input, tuple) else input).dim() > 1 else 0
-        x = tuple(i.unsqueeze(time) for i in input) if isinstance(input, tuple) else input.unsqueeze(time)
-        output, new = self(x, state)
+        inputs = tuple(input) if isinstance(input, tuple | list) else (input,)
+        self._check_step(inputs)
+        time = 1 if self.batch_first and inputs[0].dim() > 1 else 0
+        output, new = self(one_or_all(tuple(x.unsqueeze(time) for x in inputs)), state)
         return output.squeeze(time), new
+
+    def _check_step(self, inputs: tuple[Tensor, ...]) -> None:
+        self._check_features(inputs, dims=(1, 2))
+        if any(x.dim() != inputs[0].dim() for x in inputs):
+            shapes = [tuple(x.shape) for x in inputs]
+            raise arguments.wrong("input", "every input (B, features), or every one (features,)", f"shapes {shapes}")
 
     # -- arguments -----------------------------------------------------------------------------------
 
     def _inputs(self, given: Tensor | tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], bool]:
         """The inputs with a batch axis, and whether they had one."""
         names = self._graph.inputs
-        inputs = given if isinstance(given, tuple | list) else (given,)
-        if len(inputs) != len(names):
-            listed = ", ".join(names)
-            raise arguments.wrong("input", f"a tuple of {len(names)} tensors ({listed})", f"{len(inputs)}")
-        weight = next(self.parameters())
-        for i, (x, name, size) in enumerate(zip(inputs, names, self._input_sizes, strict=True)):
-            label = "input" if i == 0 else f"input {name}"
-            arguments.check_input(x, label, size, weight.dtype, weight.device, dims=(2, 3) if i == 0 else (1, 2, 3))
+        inputs = tuple(given) if isinstance(given, tuple | list) else (given,)
+        self._check_features(inputs, dims=(2, 3))
         batched = inputs[0].dim() == 3
         if not batched:
             axis = 0 if self.batch_first else 1
             inputs = tuple(x.unsqueeze(0 if x.dim() == 1 else axis) for x in inputs)
         first = inputs[0]
         time = 1 if self.batch_first else 0
-        steady = [x if x.dim() == 3 else x.unsqueeze(time).expand(*first.shape[:2], -1) for x in inputs[1:]]
-        for x, name in zip(steady, names[1:], strict=True):
-            if x.shape[:2] != first.shape[:2]:
-                raise arguments.wrong(f"input {name}", f"time and batch {tuple(first.shape[:2])}", tuple(x.shape[:2]))
+        batch = first.shape[0 if self.batch_first else 1]
+        steady = []
+        for x, name in zip(inputs[1:], names[1:], strict=True):
+            shape = tuple(first.shape[:2]) if x.dim() == 3 else (batch,)
+            if tuple(x.shape[:-1]) not in (shape, ()):
+                where = "time and batch" if x.dim() == 3 else "a batch of"
+                raise arguments.wrong(f"input {name}", f"{where} {shape}", f"shape {tuple(x.shape)}")
+            steady.append(x if x.dim() == 3 else x.unsqueeze(time).expand(*first.shape[:2], -1))
         return (first, *steady), batched
+
+    def _check_features(self, inputs: tuple[Tensor, ...], *, dims: tuple[int, ...]) -> None:
+        """There is a tensor for each of the cell's inputs, of its size; `dims` are the first one's."""
+        names = self._graph.inputs
+        if len(inputs) != len(names):
+            listed = ", ".join(names)
+            raise arguments.wrong("input", f"a tuple of {len(names)} tensors ({listed})", f"{len(inputs)}")
+        weight = next(self.parameters())
+        for i, (x, name, size) in enumerate(zip(inputs, names, self._input_sizes, strict=True)):
+            label = "input" if i == 0 else f"input {name}"
+            arguments.check_input(x, label, size, weight.dtype, weight.device, dims=(1, 2, 3) if i else dims)
 
     @property
     def _input_sizes(self) -> tuple[int, ...]:
@@ -300,7 +316,7 @@ class Stack(Rows, nn.Module):
         if hx is None:
             return tuple(like.new_full((layers, batch, sizes[s.name]), s.initial) for s in self._graph.states)
         shapes = [(layers, batch, size) if batched else (layers, size) for size in sizes.values()]
-        given = arguments.check_states(hx, tuple(sizes), shapes)
+        given = arguments.check_states(hx, tuple(sizes), shapes, like)
         return given if batched else tuple(s.unsqueeze(1) for s in given)
 
     # -- the vendor's kernel ---------------------------------------------------------------------------
@@ -329,6 +345,8 @@ class Stack(Rows, nn.Module):
         how, weights = self._vendor_call()
         (x,) = call.inputs
         if call.lengths is not None:
+            if not bool(call.lengths.any()):
+                return self._run_reference(call)  # torch has no kernel for no steps at all; derivatives are still 0
             return vendor.run_lengths(how, weights, x, call.states, call.lengths)
         y, final = vendor.run(how, weights, x, call.states)
         assert isinstance(y, Tensor)
@@ -402,7 +420,8 @@ class Stack(Rows, nn.Module):
 
     def _step_with_history(self, input: Tensor | tuple[Tensor, ...], state: State | None) -> tuple[Tensor, State]:
         """A step of a cell that looks back: the last inputs of every layer are the last part of the state."""
-        given = input if isinstance(input, tuple) else (input,)
+        given = tuple(input) if isinstance(input, tuple | list) else (input,)
+        self._check_step(given)
         batched = given[0].dim() > 1
         time = 1 if self.batch_first and batched else 0
         inputs, _ = self._inputs(tuple(x.unsqueeze(time) for x in given))
@@ -439,13 +458,14 @@ class Stack(Rows, nn.Module):
         """As torch does: outputs packed in the same way, states in the order of the sequences."""
         if lengths is not None or reset is not None or states is not None:
             raise ValueError("a PackedSequence has its lengths: give lengths=, reset= and states= with a padded tensor")
+        self._check_features((packed.data,), dims=(2,))
         choice = self.backend_for(packed)
-        padded, counts = pad_packed_sequence(packed, self.batch_first)
-        inputs, _ = self._inputs(padded)
-        call = self._checked(inputs, hx, counts, None, None, batched=True)
         if choice.name == "vendor":
-            y, final = self._run_packed(packed, call.states)
+            began = self._began(hx, packed.data, int(packed.batch_sizes[0]), batched=True)
+            y, final = self._run_packed(packed, began)
         else:
+            padded, counts = pad_packed_sequence(packed, self.batch_first)
+            call = self._checked((padded,), hx, counts, None, None, batched=True)
             out, final = self._run_reference(call)
             y = _pack_like(out, counts, packed, self.batch_first)
         return y, one_or_all(final)
@@ -498,6 +518,11 @@ def _check_settings(num_layers: int, dropout: float, backend: str, heads: int) -
 def _solve(graph: Graph, stack: Stack, given: dict[str, int]) -> list[Layer]:
     """The sizes of every layer: the first input of a higher one is the output of the one below."""
     arguments.check_size("hidden_size", stack.hidden_size)
+    for name, size in given.items():
+        if name in ("H", "I"):
+            ours = "hidden_size" if name == "H" else "input_size"
+            raise arguments.wrong("sizes", "the cell's own widths", repr(name), f"that is {ours}")
+        arguments.check_size(f"sizes[{name!r}]", size)
     inputs = stack.input_size if isinstance(stack.input_size, tuple) else (stack.input_size,)
     for size in inputs:
         arguments.check_size("input_size", size)

@@ -71,7 +71,7 @@ class _StepCell(nn.Module):
         if hx is None:
             return tuple(x.new_zeros(x.shape[0], self.hidden_size) for _ in names)
         shape = (x.shape[0], self.hidden_size) if batched else (self.hidden_size,)
-        given = arguments.check_states(hx, names, [shape] * len(names))
+        given = arguments.check_states(hx, names, [shape] * len(names), x)
         return given if batched else tuple(s.unsqueeze(0) for s in given)
 
     def _by_reference(self, x: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -54,7 +55,9 @@ def launch(fabric: Fabric, function: Callable[..., Any], *args: Any) -> Any:
 
     A `TaskError` in a process is raised here, as itself.
     """
-    with warnings.catch_warnings(), Interrupt(forward=True):
+    # A process that trains itself takes signals in its training loop.
+    signals = Interrupt(forward=True) if fabric.world_size > 1 else contextlib.nullcontext()
+    with warnings.catch_warnings(), signals:
         warnings.filterwarnings("ignore", category=FutureWarning)  # libraries' own, about their own calls
         # One bound function, because Fabric walks through arguments and refuses frozen dataclasses.
         result = fabric.launch(functools.partial(_guarded, function=function, args=args))

@@ -16,9 +16,9 @@ __all__ = ["Interrupt"]
 class Interrupt:
     """While open, SIGINT and SIGTERM only set `number`; a later SIGINT raises `KeyboardInterrupt`.
 
-    With `forward`, they also go to the processes that this one has started. A terminal sends Ctrl-C to all of
-    them too, so a SIGINT within `GRACE` seconds of the first is the same one. Outside the main thread, where
-    Python takes no signals, nothing happens.
+    With `forward`, they also go to the processes that this one has started (and end it where there are none).
+    A terminal sends Ctrl-C to all of them too, so a SIGINT within `GRACE` seconds of the first is the same one.
+    Outside the main thread, where Python takes no signals, nothing happens.
     """
 
     GRACE = 1.0
@@ -41,12 +41,14 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        children = multiprocessing.active_children() if self._forward else []
+        if self._forward and not children:  # nobody who could obey it
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
         now = time.monotonic()
         if self.number and number == signal.SIGINT and now - self._since > self.GRACE:
             raise KeyboardInterrupt
         if not self.number:
             self.number, self._since = number, now
-        if self._forward:
-            for child in multiprocessing.active_children():
-                if child.pid is not None:
-                    os.kill(child.pid, number)
+        for child in children:
+            if child.pid is not None:
+                os.kill(child.pid, number)

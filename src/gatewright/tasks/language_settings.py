@@ -29,7 +29,7 @@ class LanguageSettings(Settings):
     projection: int | None = setting(None, "width P of cells that have one (lstmp)")
     heads: int = setting(1, "blocks of the recurrent matrices")
     tied: bool | None = setting(None, "embedding and output share their weights (words and pieces do)")
-    dropout: float = setting(0.25, "on the embedding, between layers and on the output")
+    dropout: float = setting(0.3, "on the embedding, between layers and on the output")
     dropout_embedding: float | None = setting(None, "on the embedding, where not `dropout`")
     dropout_output: float | None = setting(None, "on the output, where not `dropout`")
     steps: int | None = setting(

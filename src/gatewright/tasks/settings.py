@@ -131,12 +131,12 @@ def split_settings(values: Mapping[str, Any], *kinds: type[Settings]) -> list[An
 class TrainingSettings(Settings):
     """How any task is trained; it ends at the first of `updates`, `epochs`, `minutes`, early stopping."""
 
-    batch_size: int = setting(64, "sequences per update, over all devices together")
+    batch_size: int = setting(32, "sequences per update, over all devices together")
     epochs: float | None = setting(None, "passes over the data (20 where nothing limits the run)")
     updates: int | None = setting(None, "optimiser steps")
     minutes: float | None = setting(None, "time budget; the schedule follows it, so two runs are not bit for bit alike")
     optimizer: Literal["adamw", "sgd"] = setting("adamw", "the optimiser")
-    learning_rate: float = setting(3e-3, "the highest learning rate")
+    learning_rate: float = setting(4e-3, "the highest learning rate")
     schedule: Literal["cosine", "linear", "constant", "plateau"] = setting(
         "cosine", "how the learning rate decays; plateau multiplies it by `decay` where validation stalls"
     )

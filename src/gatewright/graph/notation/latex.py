@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..errors import CellError
 from ..node import Node
 from .letters import ACCENTS, GREEK
+from .parser import parse
 from .printer import FACTOR, Printer, number
 
 if TYPE_CHECKING:
@@ -24,11 +27,20 @@ class LatexPrinter(Printer):
 
     minus, times = "-", r"\odot"
 
+    @cached_property
+    def letter(self) -> str:
+        """A letter for helper lines that begins no name of the cell."""
+        names = (*self.graph.inputs, *self.graph.names, *(s.name for s in self.graph.states))
+        begun = {name.split("_")[0] for name in names}
+        return next(letter for letter in (*"vszqy", *(f"v{k}" for k in range(len(begun) + 1))) if letter not in begun)
+
     def name(self, name: str, back: int = 0) -> str:
+        if name.startswith("_"):  # a helper line, `_1`
+            name = f"{self.letter}{name}"
         return _symbol(name, f"t-{back}" if back else "t")
 
     def parameter(self, name: str) -> str:
-        return _symbol(name, None)
+        return _symbol(name, None, parameter=True)
 
     def start(self, state: str) -> str:
         return _symbol(state, "0")
@@ -65,16 +77,16 @@ class LatexPrinter(Printer):
         return r"\mathrm{LN}" if index is None else rf"\mathrm{{LN}}_{{{index + 1}}}"
 
 
-def _symbol(name: str, time: str | None) -> str:
-    """`c_tilde` at t is `\\tilde{c}_{t}`; `h_new` is `h_{\\mathrm{new},t}`."""
-    base, *subs = name.split("_")
-    if base == "":  # a helper line, `_1`
-        base, subs = "v", subs
-    accents = [s for s in subs if s in ACCENTS]
-    subs = [s if len(s) == 1 else rf"\mathrm{{{s}}}" for s in subs if s not in ACCENTS]
-    text = base if len(base) == 1 else f"\\{base}" if base.lower() in GREEK else rf"\mathrm{{{base}}}"
-    for accent in accents:
-        text = rf"\{accent}{{{text}}}"
+def _symbol(name: str, time: str | None, *, parameter: bool = False) -> str:
+    """`c_tilde` at t is `\\tilde{c}_{t}`; `h_new` is `h_{\\mathrm{new},t}`; `W_c_tilde` is `W_{\\tilde{c}}`."""
+    base, *rest = name.split("_")
+    pieces = [base if len(base) == 1 else f"\\{base}" if base.lower() in GREEK else rf"\mathrm{{{base}}}"]
+    for word in rest:
+        if word in ACCENTS and len(pieces) > parameter:
+            pieces[-1] = rf"\{word}{{{pieces[-1]}}}"
+        else:
+            pieces.append(word if len(word) == 1 else rf"\mathrm{{{word}}}")
+    text, *subs = pieces
     inside = ",".join([*subs, *([time] if time else [])])
     return f"{text}_{{{inside}}}" if inside else text
 
@@ -84,7 +96,22 @@ def _aligned(line: str) -> str:
     return line.replace(" = ", " &= ", 1) if " = " in line else line.replace(r" \in ", r" &\in ", 1)
 
 
-def latex(graph: Graph) -> str:
-    """The equations in an `aligned` environment, one a line."""
-    lines = [_aligned(line) for line in LatexPrinter(graph).lines()]
-    return "\n".join([r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}"])
+def latex(graph: Graph, name: str = "cell") -> str:
+    """The equations in an `aligned` environment, one a line.
+
+    The first line with inputs and states stands there only where their order does not follow from the equations.
+    """
+    printer = LatexPrinter(graph)
+    lines = printer.lines()
+    if not _order_follows(graph, "\n".join(lines)):
+        lines = [printer.header(_symbol(name, None)), *lines]
+    return "\n".join([r"\begin{aligned}", " \\\\\n".join(_aligned(line) for line in lines), r"\end{aligned}"])
+
+
+def _order_follows(graph: Graph, text: str) -> bool:
+    try:
+        read = parse(text).graph
+    except CellError:  # too large to be read
+        return False
+    ours, theirs = ((g.inputs, [s.name for s in g.states], g.output_name) for g in (graph, read))
+    return ours == theirs

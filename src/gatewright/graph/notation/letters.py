@@ -31,4 +31,4 @@ def plain(name: str) -> str:
 
 def identifier(name: str) -> str:
     """A Python name as the name of a value: `lambda_` is `lambda`."""
-    return re.sub("_+", "_", plain(name)).strip("_")
+    return re.sub("_+", "_", plain(unicodedata.normalize("NFKC", name))).strip("_")

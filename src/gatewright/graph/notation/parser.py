@@ -12,13 +12,15 @@ from ..graph import Graph, State
 from ..node import Node, Param, const, node, topological
 from ..ops import OPS
 from .scanner import Token
-from .syntax import Syntax, Text, Tree
+from .syntax import FUNCTIONS, Syntax, Text, Tree
 
 if TYPE_CHECKING:
     from ..cell import Cell
 
-_PARAMETER = re.compile(r"[WURVKBwubp][a-z0-9]{0,2}|gain|bias|beta|theta")
+_PARAMETER = re.compile(r"(?!phi|psi)[WURVKBwubp][a-z0-9]{0,2}|gain|bias|beta|theta")
 """The names that papers give to weights: W_f, Uf, b_i, p_o, gain_c."""
+_WITH_SUBSCRIPT = re.compile(r"[rvk]")
+"""Weights where they have a subscript: r_z; a bare r is a gate."""
 
 
 def parse(text: str, name: str | None = None, doc: str = "") -> Cell:
@@ -65,6 +67,7 @@ class Builder:
             self.trees[token.name] = tree
         self.values: dict[str, Node] = {}
         self.params: dict[str, tuple[Node, Node | None, Token]] = {}
+        self.written: set[str] = set()
         self.now = ""
         self.inputs = list(text.header.inputs) if text.header else []
         self.states = list(text.header.states) if text.header else self._find_states()
@@ -78,14 +81,16 @@ class Builder:
         for equation in self._sorted():
             self.now = equation
             self.values[equation] = self.build(self.trees[equation])
-        if unknown := [s for s in self.text.initial if s not in self.states]:
-            raise CellError(f"{unknown[0]}_0 has a value, but {unknown[0]} is no state ({', '.join(self.states)})")
+        initial = {s: value for s, (value, _) in self.text.initial.items()}
+        if unknown := [s for s in initial if s not in self.states]:
+            states, token = ", ".join(self.states), self.text.initial[unknown[0]][1]
+            raise self.error(f"{token.name} has a value, but {unknown[0]} is no state ({states})", token)
         for raw, (_, token) in self.text.widths.items():
-            if raw not in self.params:
+            if raw not in self.written:
                 raise self.error(f"no parameter is called {raw}", token)
         graph = Graph(
             inputs=tuple(self.inputs),
-            states=tuple(State(s, self.values[s], self.text.initial.get(s, 0.0)) for s in self.states),
+            states=tuple(State(s, self.values[s], initial.get(s, 0.0)) for s in self.states),
             equations=tuple((e, n) for e, n in self._ranked() if not e.startswith("_")),
             output_name=self.text.header.output if self.text.header else self._output(),
         )
@@ -148,7 +153,8 @@ class Builder:
         try:
             sorter.prepare()
         except CycleError as cycle:
-            around = " → ".join(reversed(cycle.args[1]))
+            circle = cycle.args[1][::-1]
+            around = " → ".join(circle if len(circle) < 9 else [*circle[:4], "…", *circle[-3:]])
             token = next(t for t, _ in self.text.equations if t.name == cycle.args[1][0])
             raise self.error(
                 f"{around}: each needs the other in the same step; one of them should be read at t-1", token
@@ -231,6 +237,8 @@ class Builder:
         raise self.error("a comparison stands in where(condition, a, b) alone", tree.token)
 
     def _list(self, tree: Tree) -> Node:
+        if len(tree.parts) == 1:
+            return self.build(tree.parts[0])  # tanh[W x_t + b]
         raise self.error("a list of vectors stands behind a matrix, as in W_f [h_{t-1}, x_t]", tree.token)
 
     def _call(self, tree: Tree) -> Node:
@@ -265,7 +273,7 @@ class Builder:
         parts, eps = list(tree.parts), 1e-5
         if parts[-1].kind == "compare" and parts[-1].parts[0].token.name in ("eps", "epsilon"):
             eps = self.text_number(parts.pop().parts[1])
-        index = int(tree.token.subs[0]) - 1 if tree.token.text == "LN" and tree.token.subs else 0
+        index = int(tree.token.subs[0]) - 1 if tree.token.name.startswith("LN_") else 0
         if not parts or not 0 <= index < len(parts):
             raise self.error(f"{tree.token.name} of {len(parts)} vectors: LN_k gives the k-th of them", tree.token)
         return node("layer_norm", *(self.build(p) for p in parts), attr=(index, eps))
@@ -280,6 +288,8 @@ class Builder:
     def _matrix(self, tree: Tree) -> Node:
         """Two things side by side: a matrix and its vector, in either order, or a number and a value."""
         left, right = tree.parts
+        if self._is_squashing(left):
+            return node("tanh", self.build(right))
         if left.kind == "number":
             return node("mul", self.build(left), self.build(right))
         if self._is_matrix(left):
@@ -288,11 +298,22 @@ class Builder:
             return self._product(right.token, left)
         if tree.ops:  # a dot between two values
             return self._times(left, right)
-        raise self.error(
-            f"{self.scanner.text[left.token.start : left.token.end]} is no matrix (a name such as W_f): write ⊙ (or *) "
-            "between two vectors",
-            left.token,
+        before = (
+            self.scanner.text[left.token.start : left.token.end] if left.kind == "name" else "what stands before it"
         )
+        raise self.error(
+            f"{before} is no matrix (a name such as W_f): write ⊙ (or *) between two vectors",
+            left.token if left.kind == "name" else right.token,
+        )
+
+    def _is_squashing(self, tree: Tree) -> bool:
+        """`g(…)` and `h(…)`, where no equation gives them: the tanh of a block's input and output."""
+        token = tree.token
+        bare = tree.kind == "name" and token.raw in ("g", "h")
+        return bare and not {token.name} & {*self.trees, *self.inputs} and self._opens(token)
+
+    def _opens(self, token: Token) -> bool:
+        return re.compile(r"\s*(?:\\left\s*)?[(\[]").match(self.scanner.text, token.end) is not None
 
     def _is_matrix(self, tree: Tree) -> bool:
         return tree.kind == "name" and self.value(tree.token) is None
@@ -311,8 +332,9 @@ class Builder:
         return total
 
     def _split_name(self, token: Token, kind: str, part: Tree, *, several: bool) -> str:
-        """`W_f [h, x]` is U_f h + W_f x."""
-        name = "_".join((kind, *token.subs, *(["t"] if token.time == 0 else [])))
+        """`W_f [h, x]` is U_f h + W_f x; so is `Wf [h, x]`."""
+        letters = token.text[1:] if _PARAMETER.fullmatch(token.text) else ""
+        name = "_".join((kind, *([letters] if letters else []), *token.subs, *(["t"] if token.time == 0 else [])))
         if not several:
             return name
         if part.kind != "name":
@@ -356,8 +378,13 @@ class Builder:
 
     def _looks_like_parameter(self, token: Token) -> bool:
         """W_f and b are; `u_t` is an input, unless an equation gives t (then it is the weight U of t)."""
-        indexed = token.time == 0 and "t" not in self.trees
-        return not indexed and _PARAMETER.fullmatch(token.text) is not None
+        if token.time == 0:
+            # The values of a text with a first line are all known: its W_f_t is the weight of f_t.
+            called = "_".join((*token.subs, "t"))
+            if called not in self.trees and not (self.text.header and token.subs):
+                return False
+        of_kind = _PARAMETER.fullmatch(token.text) or (token.subs and _WITH_SUBSCRIPT.fullmatch(token.text))
+        return bool(of_kind)
 
     def _new_input(self, token: Token) -> Node:
         """A name that no equation gives: an input, where the text has no first line and it looks like one."""
@@ -370,6 +397,10 @@ class Builder:
     def _not_defined(self, token: Token) -> str:
         from ..cell import suggestion
 
+        if token.time is None and self._opens(token):
+            return f"{token.name} is no function of a cell; it knows {', '.join(FUNCTIONS)}" + suggestion(
+                token.name, FUNCTIONS
+            )
         known = [*self.trees, *self.inputs]
         return (
             f"{token.name} is not defined: no equation gives it, and it is no input and no parameter "
@@ -382,7 +413,8 @@ class Builder:
         if kind not in "WU":
             kind = next((k for k in ("b", "p", "gain") if name.startswith(f"{k}_")), kind)
             vector = None if kind == "b" else vector
-        width = self.text.widths.get(name, (None,))[0]
+        self.written |= {name, token.raw}
+        width = (self.text.widths.get(name) or self.text.widths.get(token.raw, (None,)))[0]
         param = node("param", attr=Param(kind, name, None if width == "H" else width))
         known = self.params.setdefault(name, (param, vector, token))
         if known[0] is not param or known[1] is not vector:

@@ -7,13 +7,15 @@ A name is a token of its own kind: base, subscripts and time index are read toge
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import CellError, NotationError
 from .letters import ACCENTS, GREEK, plain
 
 MAX_CHARACTERS = 100_000
 MAX_TOKENS = 20_000
+MAX_STYLES = 8
+"""How many fonts and accents may stand over one name."""
 
 
 @dataclass(frozen=True)
@@ -53,27 +55,31 @@ _COMMANDS = {
 }  # fmt: skip
 _IGNORED = {
     "left", "right", "big", "Big", "bigl", "bigr", "Bigl", "Bigr", "displaystyle", "quad", "qquad", "limits",
-    "nonumber", "notag", "begin", "end",
+    "nonumber", "notag",
 }  # fmt: skip
+_IGNORED_WITH_GROUP = {"begin", "end", "tag", "label", "hspace"}
+_COLUMNS = {"array", "alignat", "alignedat"}
+"""The environments whose name is followed by another group."""
 _STYLES = {
-    "mathbb",
-    "mathrm",
-    "mathbf",
-    "mathit",
-    "mathsf",
-    "mathcal",
-    "boldsymbol",
-    "bm",
-    "text",
-    "textrm",
+    "mathbb", "mathrm", "mathbf", "mathit", "mathsf", "mathcal", "boldsymbol", "bm", "text", "textrm", "textbf",
     "operatorname",
-}
+}  # fmt: skip
 _FUNCTIONS = {"tanh", "exp", "log", "ln", "max", "min"}
 _SUBSCRIPT = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ,", "0123456789+-aehijklmnoprstuvx,", strict=True))
 _SUPERSCRIPT = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True))
 _NUMBER = re.compile(r"(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_WORD = re.compile(r"[^\W\d_][^\W_]*|_+[^\W_]+")
-_TIME = re.compile(r"t(?:[-−–](\d+))?")
+_SMALL = "".join((*_SUBSCRIPT, *_SUPERSCRIPT)).replace(",", "")
+_WORD = re.compile(rf"[^\W\d_{_SMALL}][^\W_{_SMALL}]*|_+[^\W_{_SMALL}]+")
+"""A name's letters; Python counts ₜ and ² among them, but they are an index and a power."""
+_TIME = re.compile(r"t(?:[-−–](\d{1,9}))?")
+_IN_BRACKETS = re.compile(r"[(<⟨](.*)[)>⟩]")
+_RAISED = re.compile(r"\^(?:\{([^{}]{1,60})\}|(t)(?!\w)|([<⟨][^<>⟨⟩\n]{1,20}[>⟩]))")
+_TRANSPOSED = re.compile(r"\^(?:\{\s*(?:T|\\top|\\intercal|⊤)\s*\}|[T⊤](?!\w)|\\(?:top|intercal)(?![A-Za-z]))|ᵀ")
+_FULL_STOP = re.compile(r"\.(?=[\s$]*(?:\n|\\\\|\\end\b|\Z))")
+_COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
+_SPACES = re.compile(r"\s|\\[,;:! ]")
+_FONT = re.compile(rf"\\(?:{'|'.join(sorted(_STYLES))})\{{([^{{}}]*)\}}")
+_ACCENT = re.compile(rf"\\(?:wide)?({'|'.join(ACCENTS)})(?:\{{([^{{}}\\]*)\}}|\s*([^\W_]))")
 
 
 class Scanner:
@@ -82,19 +88,21 @@ class Scanner:
     def __init__(self, text: str):
         if len(text) > MAX_CHARACTERS:
             raise CellError(f"the text has {len(text)} characters: at most {MAX_CHARACTERS} are read")
-        self.text = text
+        self.text = self.whole = text
+        self.offset = self.nested = 0
         self.at = 0
         self.depth = 0
         self.found: list[Token] = []
 
     def error(self, message: str, start: int, end: int | None = None) -> NotationError:
         """An error with the line, the column and a caret."""
-        start = min(start, len(self.text))
-        line = self.text.count("\n", 0, start) + 1
-        head = self.text.rfind("\n", 0, start) + 1
-        tail = self.text.find("\n", head)
-        source = self.text[head : tail if tail >= 0 else len(self.text)]
-        width = max(1, min((end or start + 1) - start, len(source) - (start - head)))
+        length = 1 if end is None else end - start
+        start = min(start + self.offset, len(self.whole))
+        line = self.whole.count("\n", 0, start) + 1
+        head = self.whole.rfind("\n", 0, start) + 1
+        tail = self.whole.find("\n", head)
+        source = self.whole[head : tail if tail >= 0 else len(self.whole)]
+        width = max(1, min(length, len(source) - (start - head)))
         shown = source.replace("\t", " ")
         return NotationError(message, line=line, column=start - head + 1, source=shown, width=width)
 
@@ -118,7 +126,7 @@ class Scanner:
             self.at += 1
             if self.depth == 0:
                 self._add("break", "\n", start)
-        elif c.isspace() or c in "&$\u200b":
+        elif c.isspace() or c in "&$~\u200b" or _FULL_STOP.match(self.text, start):
             self.at += 1
         elif c in "#%":
             while self.at < len(self.text) and self.text[self.at] != "\n":
@@ -161,15 +169,18 @@ class Scanner:
 
     def _command(self) -> None:
         start = self.at
-        match = re.compile(r"\\([A-Za-z]+)\*?").match(self.text, start)
+        match = _COMMAND.match(self.text, start)
         if match is None:
             self._short_command(start)
             return
         word = match[1]
         if word in _IGNORED:
             self.at = match.end()
-            if word in ("begin", "end"):
+        elif word in _IGNORED_WITH_GROUP:
+            self.at = match.end()
+            if self._group().rstrip("*") in _COLUMNS and word == "begin":
                 self._group()
+            if word in ("begin", "end"):
                 self._add("break", "\n", start)
         elif word in _COMMANDS:
             self.at = match.end()
@@ -201,20 +212,29 @@ class Scanner:
         return word in _FUNCTIONS or word.lower() in GREEK or word in ("varepsilon", "varphi", "ell")
 
     def _group(self) -> str:
-        """The text of a `{…}` group, or of one character without braces."""
+        """The text of a `{…}` group, or of one character or command without braces."""
+        begin, end = self._group_span(0)
+        return self.text[begin:end]
+
+    def _group_span(self, nested: int) -> tuple[int, int]:
         while self.text[self.at : self.at + 1] == " ":
             self.at += 1
         start = self.at
+        if command := _COMMAND.match(self.text, start):  # \tilde\mathbf{c}, W_\mathrm{in}
+            self.at = command.end()
+            if _over(command[1]) and nested < MAX_STYLES:
+                self._group_span(nested + 1)
+            return start, self.at
         if self.text[start : start + 1] != "{":
             self.at += 1
-            return self.text[start : self.at]
+            return start, min(self.at, len(self.text))
         depth = 0
         while self.at < len(self.text):
             c = self.text[self.at]
             depth += (c == "{") - (c == "}")
             self.at += 1
             if depth == 0:
-                return self.text[start + 1 : self.at - 1]
+                return start + 1, self.at - 1
             if c == "\n":
                 break
         raise self.error("this { is never closed", start)
@@ -224,7 +244,10 @@ class Scanner:
     def _name(self) -> None:
         start = self.at
         base = self._base()
-        parts = _Subscripts()
+        if base.kind == "number":  # \mathbf{1}
+            self.found.append(replace(base, start=start, end=self.at))
+            return
+        parts = _Subscripts(list(base.subs), base.time)
         while self.at < len(self.text):
             c = self.text[self.at]
             if c == "_":
@@ -235,15 +258,22 @@ class Scanner:
                 while self.at < len(self.text) and self.text[self.at] in _SUBSCRIPT:
                     self.at += 1
                 parts.read("".join(_SUBSCRIPT[s] for s in self.text[run : self.at]), self, start)
-            elif c == "^" and (
-                time := re.compile(r"\^(?:\{\s*(t(?:\s*[-−–]\s*\d+)?)\s*\}|(t)(?!\w))").match(self.text, self.at)
-            ):
-                self.at = time.end()
-                parts.read(time[1] or time[2], self, start)
-            else:
+            elif not self._raised(parts, start):
                 break
         self._refuse_t_minus_1(parts, start)
-        self.found.append(Token("name", base, start, self.at, tuple(parts.subs), parts.time))
+        self.found.append(Token("name", base.text, start, self.at, tuple(parts.subs), parts.time))
+
+    def _raised(self, parts: _Subscripts, start: int) -> bool:
+        """`h^{t-1}` has a time, and the transpose of `x_t W^T` says nothing more; all else is a power."""
+        if transposed := _TRANSPOSED.match(self.text, self.at):
+            self.at = transposed.end()
+            return True
+        raised = _RAISED.match(self.text, self.at)
+        if raised is None or _time(_SPACES.sub("", raised[1] or raised[2] or raised[3])) is None:
+            return False
+        self.at = raised.end()
+        parts.read(raised[1] or raised[2] or raised[3], self, start)
+        return True
 
     def _refuse_t_minus_1(self, parts: _Subscripts, start: int) -> None:
         """`h_t-1` may mean h_{t-1} or h_t − 1: neither is guessed."""
@@ -253,34 +283,43 @@ class Scanner:
                 f"{name}-… : write {name[:-1]}{{t-1}} for the step before, or {name} - 1", start, self.at + 2
             )
 
-    def _base(self) -> str:
-        if self.text[self.at] != "\\":
-            match = _WORD.match(self.text, self.at)
+    def _base(self) -> Token:
+        """What a name begins with: a word, a Greek letter, or a name under a font or an accent."""
+        start = self.at
+        command = _COMMAND.match(self.text, start)
+        if command is None:
+            match = _WORD.match(self.text, start)
             assert match is not None
             self.at = match.end()
             while self.at < len(self.text) and self.text[self.at] in ACCENTS.values():
                 self.at += 1  # combining marks
-            return plain(self.text[match.start() : self.at])
-        match = re.compile(r"\\([A-Za-z]+)\*?").match(self.text, self.at)
-        assert match is not None
-        word, self.at = match[1], match.end()
-        accent = word.removeprefix("wide")
-        if accent in ACCENTS or word in _STYLES:
-            inner = Scanner(self._group().strip() or "?").tokens()[0]
-            if inner.kind != "name":
-                raise self.error(f"\\{word} stands over a name", match.start(), self.at)
-            return inner.name if word in _STYLES else f"{inner.name}_{accent}"
-        return {"varepsilon": "epsilon", "varphi": "phi", "ell": "l"}.get(word, word)
+            text = plain(self.text[start : self.at])
+            while self.text[self.at : self.at + 1] in ("'", "′"):
+                text, self.at = f"{text}_prime", self.at + 1
+            return Token("name", text, start, self.at)
+        word, self.at = command[1], command.end()
+        if not _over(word):
+            return Token("name", {"varepsilon": "epsilon", "varphi": "phi", "ell": "l"}.get(word, word), start, self.at)
+        inner = self._under(word, start)
+        if word in _STYLES or inner.kind == "number":
+            return inner
+        return replace(inner, text=f"{inner.name}_{word.removeprefix('wide')}", subs=())
+
+    def _under(self, word: str, start: int) -> Token:
+        """The one name or number that a font or an accent stands over."""
+        begin, end = self._group_span(0)
+        inner = Scanner(self.text[begin:end])
+        inner.whole, inner.offset, inner.nested = self.whole, self.offset + begin, self.nested + 1
+        if inner.nested > MAX_STYLES:
+            raise self.error(f"more than {MAX_STYLES} fonts and accents over one name", start, self.at)
+        tokens = [t for t in inner.tokens() if t.kind not in ("break", "end")]
+        if len(tokens) != 1 or tokens[0].kind not in ("name", "number"):
+            raise self.error(f"\\{word} stands over one name", start, self.at)
+        return tokens[0]
 
     def _subscript(self, parts: _Subscripts, start: int) -> None:
-        c = self.text[self.at : self.at + 1]
-        if c in ("{", "\\"):
-            if c == "\\":  # W_\mathrm{in}
-                begin = self.at
-                self._base()
-                parts.read(self.text[begin : self.at], self, start)
-            else:
-                parts.read(self._group(), self, start)
+        if self.text[self.at : self.at + 1] in ("{", "\\"):
+            parts.read(self._group(), self, start)
             return
         word = re.compile(r"[^\W_]+").match(self.text, self.at)
         if word is None:
@@ -288,6 +327,19 @@ class Scanner:
         self.at = word.end()
         parts.read(word[0], self, start)
         parts.bare_t = word[0] == "t"
+
+
+def _over(word: str) -> bool:
+    """Whether a command stands over a name: a font, or an accent."""
+    return word in _STYLES or word.removeprefix("wide") in ACCENTS
+
+
+def _time(word: str) -> int | None:
+    """How many steps back: 0 for t, 1 for t-1, (t-1), <t-1> or ⟨t-1⟩; None for what is no time."""
+    word = word.replace("\\langle", "⟨").replace("\\rangle", "⟩")
+    inside = _IN_BRACKETS.fullmatch(word)
+    time = _TIME.fullmatch(inside[1] if inside else word)
+    return None if time is None else int(time[1] or 0)
 
 
 @dataclass
@@ -300,16 +352,14 @@ class _Subscripts:
 
     def read(self, text: str, scanner: Scanner, start: int) -> None:
         for item in text.split(","):
-            word = re.sub(r"\s|\\[,;! ]", "", item)
-            if (time := _TIME.fullmatch(word)) is not None:
-                if self.time is not None:  # x_t_t: the first t is part of the name
-                    self._restore_t(scanner, start)
-                self.time = -int(time[1] or 0)
-                continue
-            if self.time is not None:
-                self._restore_t(scanner, start)
-            if word:
-                self.subs.append(self._word(word, scanner, start))
+            word = _SPACES.sub("", item)
+            back = _time(word)
+            if self.time is not None and (word or back is not None):
+                self._restore_t(scanner, start)  # x_t_t: the first t is part of the name
+            if back is not None:
+                self.time = -back
+            elif word:
+                self.subs.append(self._word(item, scanner, start))
 
     def _restore_t(self, scanner: Scanner, start: int) -> None:
         if self.time != 0:
@@ -318,10 +368,14 @@ class _Subscripts:
         self.time = None
 
     @staticmethod
-    def _word(word: str, scanner: Scanner, start: int) -> str:
-        word = re.sub(r"\\(?:mathrm|text|mathbf|mathit|textrm|operatorname)\{([^{}]*)\}", r"\1", word)
-        word = re.sub(r"\\(?:tilde|hat|bar)\{?(\w)\}?", r"\1", word).replace("\\", "")
-        word = plain(word)
+    def _word(written: str, scanner: Scanner, start: int) -> str:
+        word = written
+        for _ in range(MAX_STYLES):
+            word = _ACCENT.sub(r"\2\3_\1", _FONT.sub(r"\1", word))
+        word = re.sub(r"\\([A-Za-z]+)", r"\1", _SPACES.sub("", word))
+        word = plain(word.replace("{", "").replace("}", ""))
+        if re.fullmatch(r"t\+\d+", word):
+            raise scanner.error("a step sees no later one: t, t-1, t-2 … can be read", start, scanner.at)
         if not re.fullmatch(r"\w+", word):
-            raise scanner.error(f"the subscript {word!r} is no name", start, scanner.at)
+            raise scanner.error(f"the subscript {written!r} is no name", start, scanner.at)
         return word

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from ..errors import NotationError
@@ -18,8 +19,9 @@ FUNCTIONS = {
     "sqrt": "sqrt", "max": "max", "min": "minimum", "maximum": "maximum", "minimum": "minimum", "mean": "mean",
     "sum": "sum", "where": "where", "repeat": "repeat", "LN": "layer_norm", "layer_norm": "layer_norm",
     "LayerNorm": "layer_norm", "layernorm": "layer_norm", "stop_gradient": "stop_gradient",
-    "sg": "stop_gradient",
+    "sg": "stop_gradient", "phi": "tanh", "sigma_g": "sigmoid", "sigma_c": "tanh", "sigma_h": "tanh",
 }  # fmt: skip
+_LAYER_NORM = re.compile(r"LN(?:_[1-9][0-9]{0,4})?")
 _COMPARISONS = {"<": "lt", "≤": "le", ">": "gt", "≥": "ge", "=": "eq", "≠": "ne"}
 
 
@@ -50,8 +52,16 @@ class Text:
     scanner: Scanner
     header: Header | None = None
     equations: list[tuple[Token, Tree]] = field(default_factory=list)
-    initial: dict[str, float] = field(default_factory=dict)
+    initial: dict[str, tuple[float, Token]] = field(default_factory=dict)
     widths: dict[str, tuple[str, Token]] = field(default_factory=dict)
+
+
+def _listed(tokens: list[Token]) -> tuple[str, ...] | None:
+    """The names of a list with commas between; None where something else stands there."""
+    names, commas = tokens[::2], tokens[1::2]
+    if any(t.kind != "name" for t in names) or any(t.text != "," for t in commas) or len(commas) >= max(len(names), 1):
+        return None
+    return tuple(t.name for t in names)
 
 
 class Syntax:
@@ -136,17 +146,24 @@ class Syntax:
     def _widths(self, text: Text) -> None:
         """`width P: W_h, b_h`"""
         self.take()
-        symbol = self.take()
-        if symbol.kind not in ("name", "number"):
-            raise self.error("expected the name of a width, as in `width P: W_h, b_h`", symbol)
+        symbol = self._symbol()
         self.expect(":", "behind the name of the width")
         while True:
             name = self.take()
             if name.kind != "name":
                 raise self.error("expected the name of a parameter", name)
-            text.widths[name.raw] = (symbol.name if symbol.kind == "name" else symbol.text, name)
+            text.widths[name.raw] = (symbol, name)
             if not self.accept(","):
                 return
+
+    def _symbol(self) -> str:
+        """The name of a width, or a whole number."""
+        token = self.take()
+        if token.kind == "name":
+            return token.name
+        if token.kind == "number" and re.fullmatch("[1-9][0-9]{0,8}", token.text):
+            return token.text
+        raise self.error("expected a width: a name such as P, or a whole number", token)
 
     def _declares(self) -> bool:
         """Whether the line is `W_i, b_i ∈ ℝ^{P×I}`: names, then the sign."""
@@ -165,15 +182,14 @@ class Syntax:
         self.take()  # ℝ
         self.expect("^", "and the size: W_i ∈ ℝ^{P×I}")
         braces = self.accept("{")
-        symbol = self.take()
-        if symbol.kind not in ("name", "number"):
-            raise self.error("expected the name of a width", symbol)
-        while braces and not self.accept("}"):
-            if self.now.kind == "end":
-                raise self.error("expected } behind the size", self.now)
-            self.take()
+        symbol = self._symbol()
+        if braces and self.accept("⊙"):  # ×
+            while self.now.kind in ("name", "number") or self.sees("+", "·"):
+                self.take()
+        if braces:
+            self.expect("}", "behind the size: W_i ∈ ℝ^{P×I}")
         for name in names:
-            text.widths[name.raw] = (symbol.name if symbol.kind == "name" else symbol.text, name)
+            text.widths[name.raw] = (symbol, name)
 
     def _header(self) -> Header | None:
         """The header, or None where the line is none: it has a `;` between the inputs and the states."""
@@ -184,24 +200,24 @@ class Syntax:
         equals = next((i for i, t in enumerate(line) if t.text == "=" and t.kind == "op"), None)
         if equals is None or not any(t.kind == "op" and t.text == ";" for t in line[equals:]):
             return None
-        left = [t for t in line[:equals] if t.text != ","]
-        split = next((i for i, t in enumerate(left) if t.kind == "break"), None)
-        call = line[equals + 1 :]
+        first, call = line[:equals], line[equals + 1 :]
+        split = next((i for i, t in enumerate(first) if t.kind == "break"), None)
+        output = _listed(first[:split]) if split is not None else ()
+        states = _listed(first if split is None else first[split + 1 :])
         inside = call[2:-1]
         between = next((i for i, t in enumerate(inside) if t.text == ";"), len(inside))
-        inputs = tuple(t.name for t in inside[:between] if t.text != ",")
-        states = tuple(t.name for t in inside[between + 1 :] if t.text != ",")
-        after = left if split is None else left[split + 1 :]
-        names = tuple(t.name for t in after)
-        if not inputs or names != states or call[0].kind != "name":
+        inputs, old = _listed(inside[:between]), _listed(inside[between + 1 :])
+        framed = [t.text for t in (*call[1:2], *call[-1:])] == ["(", ")"] and call[0].kind == "name"
+        if not (framed and inputs and states and old == states and (len(output or ()) == 1 or split is None)):
             raise self.error(
                 "the first line should be `h_t, c_t = name(x_t; h_{t-1}, c_{t-1})`: the new states, the inputs, and "
                 "the same states again",
                 line[0],
             )
+        if len({*inputs, *states}) < len(inputs) + len(states):
+            raise self.error("the first line has a name twice", line[0])
         self.at = end
-        output = states[0] if split is None else left[0].name
-        return Header(call[0].raw, inputs, states, output)
+        return Header(call[0].raw, inputs, states, output[0] if output else states[0])
 
     def _equation(self, text: Text) -> None:
         left = self.take()
@@ -212,7 +228,10 @@ class Syntax:
         self.expect("=", f"behind {left.name}")
         right = self.comparison()
         if left.subs[-1:] == ("0",) and left.time is None:  # m_0 = -∞
-            text.initial["_".join((left.text, *left.subs[:-1]))] = self._number(right)
+            state = "_".join((left.text, *left.subs[:-1]))
+            if state in text.initial:
+                raise self.error(f"{left.name} has two values", left)
+            text.initial[state] = (self._number(right), left)
         else:
             text.equations.append((left, right))
 
@@ -227,15 +246,18 @@ class Syntax:
 
     def comparison(self) -> Tree:
         """sum [("<" | "≤" | ">" | "≥" | "=" | "≠") sum]"""
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise self.error(f"brackets are nested more than {MAX_DEPTH} deep", self.now)
+        self._enter()
         left = self.sum()
         if self.now.kind == "op" and self.now.text in _COMPARISONS and self.depth > 1:
             sign = self.take()
             left = Tree("compare", sign, (left, self.sum()), (_COMPARISONS[sign.text],))
         self.depth -= 1
         return left
+
+    def _enter(self) -> None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise self.error(f"brackets and functions are nested more than {MAX_DEPTH} deep", self.now)
 
     def sum(self) -> Tree:
         """term {("+" | "-") term}"""
@@ -270,16 +292,17 @@ class Syntax:
     def product(self) -> Tree:
         """power {["·"] power}: a matrix and its vector, a vector and its matrix, or a number and a value."""
         left = self.power()
-        while True:
+        for _ in range(MAX_DEPTH):
             if self.sees("·") and left.kind == "name":
                 right = self._product_with_dot(left)
                 if right is None:
                     return left
                 left = right
-            elif self.now.kind == "name" or (left.kind in ("name", "number") and self._starts_operand()):
+            elif self.now.kind == "name" or self._starts_operand(left):
                 left = Tree("matrix", left.token, (left, self.power()))
             else:
                 return left
+        raise self.error(f"more than {MAX_DEPTH} things side by side", self.now)
 
     def _product_with_dot(self, left: Tree) -> Tree | None:
         """`W_f · [h, x]`: a dot behind a bare, indexless name may be a matrix product; the builder decides."""
@@ -288,8 +311,11 @@ class Syntax:
         self.take()
         return Tree("matrix", left.token, (left, self.power()), ("·",))
 
-    def _starts_operand(self) -> bool:
-        return self.now.kind in ("name", "number") or self.sees("(", "[", "\\frac", "\\sqrt")
+    def _starts_operand(self, left: Tree) -> bool:
+        """Whether what follows a matrix or a number belongs to it."""
+        if self.now.kind == "number":
+            return left.kind == "name"
+        return left.kind in ("name", "number") and self.sees("(", "[", "\\frac", "\\sqrt")
 
     def power(self) -> Tree:
         """atom ["^" exponent]"""
@@ -323,7 +349,7 @@ class Syntax:
         if opened := self.accept("["):
             return Tree("list", opened, tuple(self._list("]")))
         if opened := self.accept("|"):
-            inside = self.sum()
+            inside = self.comparison()
             self.expect("|", "to close the absolute value")
             return Tree("call", opened, (inside,), ("abs",))
         if self.sees("\\frac", "\\sqrt"):
@@ -332,8 +358,7 @@ class Syntax:
 
     def _is_function(self) -> bool:
         token = self.now
-        known = token.text in FUNCTIONS or token.name in FUNCTIONS
-        if not known or token.time is not None or (token.subs and token.name not in FUNCTIONS and token.text != "LN"):
+        if token.time is not None or not (token.name in FUNCTIONS or _LAYER_NORM.fullmatch(token.name)):
             return False
         following = self.tokens[self.at + 1]
         return following.kind in ("name", "number") or (
@@ -347,7 +372,10 @@ class Syntax:
             return Tree("call", token, tuple(self._list(")")), (op,))
         if self.sees("["):
             return Tree("call", token, (self.atom(),), (op,))
-        return Tree("call", token, (self.product(),), (op,))  # tanh c_t
+        self._enter()  # tanh c_t
+        inside = self.product()
+        self.depth -= 1
+        return Tree("call", token, (inside,), (op,))
 
     def _latex_call(self) -> Tree:
         token = self.take()
