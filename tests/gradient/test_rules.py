@@ -237,4 +237,4 @@ def test_no_op_lacks_a_row():
 def test_the_gradient_can_be_read():
     shown = reverse(gw.cells.lstm.graph).show()
     assert "d_f_t = d_c_t ⊙ c_{t-1}" in shown
-    assert "d_b_i_t = total(d_i_pre_t)" in shown
+    assert "d_b_i = total(d_i_pre_t)" in shown

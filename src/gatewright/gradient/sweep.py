@@ -49,9 +49,9 @@ class StepGradient:
         d_h_t = in_output_t + in_h_t
         d_h_pre_t = where(h_pre_t ≤ 0, 0, d_h_t)
         d_h_prev_t = d_h_pre_t ⊙ p_h
-        d_W_h_t = outer(d_h_pre_t, x_t)
-        d_b_h_t = total(d_h_pre_t)
-        d_p_h_t = total(d_h_pre_t ⊙ h_{t-1})
+        d_W_h = outer(d_h_pre_t, x_t)
+        d_b_h = total(d_h_pre_t)
+        d_p_h = total(d_h_pre_t ⊙ h_{t-1})
         """
         from ..graph.notation.printer import Printer  # only whoever looks needs the printer
 
@@ -68,7 +68,10 @@ class StepGradient:
         printer.called |= {n: name for n, name in spelled.items() if n.op not in ("param", "const")}
         order = {n: i for i, n in enumerate(topological(lines.values()))}
         ranked = sorted(lines.items(), key=lambda item: order[item[1]])
-        return "\n".join(printer.equation(name, n) for name, n in ranked)
+        weights = {f"d_{name}" for name in self.params}  # a weight's gradient is no value of one step
+        return "\n".join(
+            f"{name} = {printer.body(n)}" if name in weights else printer.equation(name, n) for name, n in ranked
+        )
 
 
 def seed(name: str) -> Node:

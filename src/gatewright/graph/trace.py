@@ -18,7 +18,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
-from .check import check
+from .check import MAX_NODES, check
 from .errors import CellError
 from .graph import Graph, State
 from .names import Naming
@@ -27,6 +27,7 @@ from .node import Node, node, topological
 if TYPE_CHECKING:
     from .value import Value
 
+MAX_VALUES = 4 * MAX_NODES
 _HERE = str(Path(__file__).parent)
 _active = threading.local()
 
@@ -56,6 +57,8 @@ class Tracer:
 
     def saw(self, value: Value) -> str:
         """A value was made: look at the frames for names that values have got since, return the line."""
+        if len(self.values) >= MAX_VALUES:  # a loop that has no end would never be checked
+            raise CellError(f"{self.where()}: cell {self.name} makes more than {MAX_VALUES} values")
         frames = self._user_frames()
         for frame in reversed(frames):
             self._read(frame)

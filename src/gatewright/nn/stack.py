@@ -276,7 +276,7 @@ class Stack(Rows, nn.Module):
         steady = []
         for x, name in zip(inputs[1:], names[1:], strict=True):
             shape = tuple(first.shape[:2]) if x.dim() == 3 else (batch,)
-            if tuple(x.shape[:-1]) not in (shape, ()):
+            if tuple(x.shape[:-1]) != shape:
                 where = "time and batch" if x.dim() == 3 else "a batch of"
                 raise arguments.wrong(f"input {name}", f"{where} {shape}", f"shape {tuple(x.shape)}")
             steady.append(x if x.dim() == 3 else x.unsqueeze(time).expand(*first.shape[:2], -1))
