@@ -398,3 +398,17 @@ def test_the_vendor_is_recognised_from_the_equations():
     assert torch.equal(layer.weights()["W_keep"], theirs.weight_ih_l0[H : 2 * H])
     layer.backend = "reference"
     assert_close(layer(x)[0], theirs(x)[0], 1e-5)
+
+
+@pytest.mark.parametrize("projection", [H - 2, H, H + 2])
+def test_a_projection_of_any_width(projection):
+    """torch's kernel knows a projection by its width alone: one to H units would be taken for none."""
+    layer = gw.Recurrent("lstmp", I, H, 2, sizes={"P": projection}, bidirectional=True, dtype=torch.float64)
+    x = torch.randn(T, B, I, dtype=torch.float64)
+    y = layer(x)[0]
+    assert y.shape == (T, B, 2 * projection)
+    if projection == H:
+        why = "reference: torch's kernel takes a projection to as many units for none"
+        assert str(layer.backend_for(x)) == why
+    layer.backend = "reference"
+    assert_close(layer(x)[0], y, 1e-10)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ..graph import Cell
-from ..graph.cell import suggestion
-from ..graph.errors import UnknownName
+from ..graph.errors import UnknownName, suggestion
 from . import ea_lstm, elementwise, elman, gru, lstm, lstm_history, mut, odyssey, slstm
 
 _FAMILIES = (elman, lstm, lstm_history, odyssey, gru, mut, elementwise, ea_lstm, slstm)

@@ -35,9 +35,7 @@ def train(
     out: Annotated[Path, typer.Option(help="The model folder to write.")] = Path("runs/language"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training of the folder.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where a model is.")] = False,
-    valid: Annotated[
-        Path | None, typer.Option(help="A text for validation (default: the end of the text).")
-    ] = None,
+    valid: Annotated[Path | None, typer.Option(help="A text for validation (default: the end of the text).")] = None,
     files: Pattern = "*",
     progress: Annotated[str, typer.Option(help="auto, bar, lines or none.")] = "auto",
     settings: Any = None,
@@ -62,15 +60,11 @@ def train(
 
 
 @app.command()
-def evaluate(
-    folder: FolderArgument, text: TextArgument = None, files: Pattern = "*", device: Device = "cpu"
-) -> None:
+def evaluate(folder: FolderArgument, text: TextArgument = None, files: Pattern = "*", device: Device = "cpu") -> None:
     """Loss and perplexity on a text, its state carried from the first token to the last."""
     with exit_codes():
         model = LanguageModel.load(folder).to(device)
-        _print(
-            metrics_table(f"{folder} on {text or 'the default text'}", model.evaluate(text, pattern=files))
-        )
+        _print(metrics_table(f"{folder} on {text or 'the default text'}", model.evaluate(text, pattern=files)))
 
 
 @app.command()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, overload
 
-from .errors import CellError
+from .errors import CellError, suggestion
 from .graph import Graph
 from .node import Node
 from .notation.letters import identifier
@@ -160,12 +159,6 @@ class Cell:
         from .notation.parser import parse
 
         return parse, (str(self), self.name, self.__doc__ or "")
-
-
-def suggestion(name: str, known) -> str:
-    """`; did you mean 'lstm'?`, or nothing where no known name is near."""
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def width_sizes(

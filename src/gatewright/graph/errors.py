@@ -1,5 +1,8 @@
 """The errors of a cell: they say where, what was expected, what came, and what to do."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class CellError(ValueError):
     """A cell whose equations cannot be understood, or do not fit together."""
@@ -22,3 +25,9 @@ class NotationError(CellError):
         self.line, self.column = line, column
         caret = " " * (column - 1) + "^" * max(1, width)
         super().__init__(f"line {line}, column {column}: {message}\n  {source}\n  {caret}")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'lstm'?`, or nothing where no known name is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

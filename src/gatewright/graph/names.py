@@ -33,11 +33,12 @@ class Naming:
     def bind(self, name: str, value: Value, *, own: bool) -> None:
         """A local name was seen to hold a value. A value keeps the first name that it is given."""
         name = identifier(name)
+        if own:
+            self._latest[name] = value
         if value in self.leaves or value in self._own:
             return
         if own:
             self._own[value] = name
-            self._latest[name] = value
         else:
             self._helpers.setdefault(name, {})[value] = None
 
@@ -121,6 +122,9 @@ class Naming:
             kinds = Counter(v.node.attr.kind for v, _ in members)
             for value, vector in members:
                 name = self._parameter_name(value, vector, stem, several=kinds[value.node.attr.kind] > 1)
+                if name is None:
+                    others = [v for v, _ in members if v.node.attr.kind == value.node.attr.kind and v is not value]
+                    raise _twice(f"{value.node.attr.kind}_{stem}", value, others[0])
                 if name in owners:
                     raise _twice(name, owners[name], value)
                 owners[name] = value
@@ -145,17 +149,13 @@ class Naming:
             "such as f = …, or give name='f'"
         )
 
-    def _parameter_name(self, value: Value, vector: Value | None, stem: str, *, several: bool) -> str:
+    def _parameter_name(self, value: Value, vector: Value | None, stem: str, *, several: bool) -> str | None:
+        """The parameter's name; None where it is another's too, and nothing tells them apart."""
         kind = value.node.attr.kind
         if not several:
             return f"{kind}_{stem}"
         label = self._label(vector)
-        if label is None:
-            raise CellError(
-                f"{value.line}: {stem} has more than one parameter {kind}_{stem}, and nothing tells them "
-                f"apart: assign the vectors to variables, or give name='…' to one of the products"
-            )
-        return f"{kind}_{stem}_{label}"
+        return None if label is None else f"{kind}_{stem}_{label}"
 
     def _label(self, vector: Value | None) -> str | None:
         """What a vector is called in a parameter's name: its own name, or that of what it is a product of."""

@@ -183,6 +183,8 @@ class Stack(Rows, nn.Module):
     def _vendor_refuses(self, x: Tensor, reset: bool, every: bool) -> str | None:
         if self._layers[0].layout.form is None:
             return f"the equations of {self.cell.name} are none of torch's LSTM, GRU and RNN"
+        if self._projects_in_place:
+            return "torch's kernel takes a projection to as many units for none"
         if reset:
             return "torch's kernels know no resets"
         if every:
@@ -190,6 +192,12 @@ class Stack(Rows, nn.Module):
         if x.numel() == 0:
             return "torch's kernels refuse an empty input"
         return vendor.refuses(x)
+
+    @cached_property
+    def _projects_in_place(self) -> bool:
+        """Whether the output is a projection that is as wide as what it projects; torch tells them by width."""
+        form, sizes = self._layers[0].layout.form, set(self.state_sizes.values())
+        return form is not None and form.projection is not None and len(sizes) == 1
 
     # -- calling it --------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from ..check import check
-from ..errors import CellError, NotationError
+from ..errors import CellError, NotationError, suggestion
 from ..graph import Graph, State
 from ..node import Node, Param, const, node, topological
 from ..ops import OPS
@@ -395,8 +395,6 @@ class Builder:
         return self._input(token)
 
     def _not_defined(self, token: Token) -> str:
-        from ..cell import suggestion
-
         if token.time is None and self._opens(token):
             return f"{token.name} is no function of a cell; it knows {', '.join(FUNCTIONS)}" + suggestion(
                 token.name, FUNCTIONS
