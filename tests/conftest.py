@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
 
 sys.path.insert(0, str(Path(__file__).parent))  # cases, tolerances and generators are shared by name
+
+install_import_hook("gatewright.backends", "beartype.beartype")  # annotated shapes are checked in tests alone
 
 settings.register_profile("gatewright", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gatewright")

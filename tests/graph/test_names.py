@@ -1,5 +1,7 @@
 """Names come out right, or the error does, wherever and however a cell is written."""
 
+# ruff: noqa: RET504 - an equation is an assignment
+
 from __future__ import annotations
 
 import code

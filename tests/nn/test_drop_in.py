@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from cases import generator
 from safetensors.torch import load_file, save_file
-from tolerances import TOLERANCE, assert_close
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 import gatewright as gw
+from cases import generator
+from tolerances import TOLERANCE, assert_close
 
 # torch says once a process that oneDNN knows no projections; it is right on both sides.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
@@ -154,7 +154,9 @@ def test_a_sequence_of_length_0_is_as_if_it_were_left_out(kind, backend):
     )
     assert_close(y[:, kept], y_kept, 1e-12)
     assert not y[:, [0, 2]].any()
-    for new, small, old in zip(*(f if isinstance(f, tuple) else (f,) for f in (final, final_kept)), states, strict=True):
+    for new, small, old in zip(
+        *(f if isinstance(f, tuple) else (f,) for f in (final, final_kept)), states, strict=True
+    ):
         assert_close(new[:, kept], small, 1e-12)
         assert torch.equal(new[:, [0, 2]], old[:, [0, 2]])
 

@@ -7,10 +7,10 @@ import warnings
 
 import pytest
 import torch
-from tolerances import assert_close
 from torch import nn
 
 import gatewright as gw
+from tolerances import assert_close
 
 T, B, I, H = 5, 3, 4, 6
 OURS = (gw.LSTM, gw.GRU, gw.RNN)

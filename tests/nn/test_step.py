@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import case_for, generator, sequence_inputs
-from tolerances import TOLERANCE, assert_close
 from torch import nn
 
 import gatewright as gw
+from cases import case_for, generator, sequence_inputs
+from tolerances import TOLERANCE, assert_close
 
 T, B, I, H = 6, 3, 4, 5
 
@@ -96,11 +96,23 @@ def test_step_takes_no_second_direction():
 @pytest.mark.parametrize(
     ("given", "kind", "message"),
     [
-        (torch.zeros(B, I + 1), ValueError, r"input: expected 4 features in the last dimension, got 5 \(shape \(3, 5\)\)"),
-        (torch.zeros(T, B, I), ValueError, r"input: expected 1 or 2 dimensions, \(features,\) for one sequence or \(B, "),
+        (
+            torch.zeros(B, I + 1),
+            ValueError,
+            r"input: expected 4 features in the last dimension, got 5 \(shape \(3, 5\)\)",
+        ),
+        (
+            torch.zeros(T, B, I),
+            ValueError,
+            r"input: expected 1 or 2 dimensions, \(features,\) for one sequence or \(B, ",
+        ),
         (None, TypeError, "input: expected a tensor, got NoneType"),
         ((torch.zeros(B, I),) * 2, ValueError, r"input: expected a tuple of 1 tensors \(x\), got 2"),
-        (torch.zeros(B, I, dtype=torch.float64), ValueError, "input: expected dtype torch.float32, as the weights have"),
+        (
+            torch.zeros(B, I, dtype=torch.float64),
+            ValueError,
+            "input: expected dtype torch.float32, as the weights have",
+        ),
     ],
 )
 def test_bad_steps(name, given, kind, message):
@@ -110,7 +122,9 @@ def test_bad_steps(name, given, kind, message):
 
 def test_steps_of_several_inputs_have_one_layout():
     layer = gw.Recurrent("ea_lstm", (I, 2), H)
-    with pytest.raises(ValueError, match=r"input: expected every input \(B, features\), or every one \(features,\), got"):
+    with pytest.raises(
+        ValueError, match=r"input: expected every input \(B, features\), or every one \(features,\), got"
+    ):
         layer.step((torch.zeros(B, I), torch.zeros(2)))
     y, _ = layer.step([torch.zeros(B, I), torch.zeros(B, 2)])
     assert y.shape == (B, H)
@@ -183,11 +197,23 @@ def test_a_computed_weight_of_a_cell_runs():
     [
         (lambda: gw.LSTMCell(0, H), ValueError, "input_size: expected at least 1, got 0"),
         (lambda: gw.LSTMCell(I, 2.5), TypeError, "hidden_size: expected a whole number, got 2.5"),
-        (lambda: gw.RNNCell(I, H, nonlinearity="gelu"), ValueError, "nonlinearity: expected 'tanh' or 'relu', got 'gelu'"),
+        (
+            lambda: gw.RNNCell(I, H, nonlinearity="gelu"),
+            ValueError,
+            "nonlinearity: expected 'tanh' or 'relu', got 'gelu'",
+        ),
         (lambda: gw.GRUCell(I, H, backend="fast"), ValueError, "backend: expected one of auto, reference, vendor, got"),
         (lambda: gw.GRUCell(I, H)(torch.zeros(B, 3)), ValueError, "input: expected 4 features in the last dimension"),
-        (lambda: gw.GRUCell(I, H)(torch.zeros(B, I), torch.zeros(2, H)), ValueError, r"state h: expected shape \(3, 5\)"),
-        (lambda: gw.LSTMCell(I, H)(torch.zeros(B, I), torch.zeros(B, H)), TypeError, r"state: expected a tuple of 2 ten"),
+        (
+            lambda: gw.GRUCell(I, H)(torch.zeros(B, I), torch.zeros(2, H)),
+            ValueError,
+            r"state h: expected shape \(3, 5\)",
+        ),
+        (
+            lambda: gw.LSTMCell(I, H)(torch.zeros(B, I), torch.zeros(B, H)),
+            TypeError,
+            r"state: expected a tuple of 2 ten",
+        ),
         (
             lambda: gw.LSTMCell(I, H)(torch.zeros(B, I), (torch.zeros(B, H),)),
             ValueError,

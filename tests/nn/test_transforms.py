@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import case_for, generator, sequence_inputs
-from tolerances import assert_close
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vjp, vmap
 
 import gatewright as gw
+from cases import case_for, generator, sequence_inputs
+from tolerances import assert_close
 
 # torch's own first use of forward mode compiles decompositions with what torch itself has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated:DeprecationWarning")
@@ -115,7 +115,9 @@ def test_forward_mode(name):
     assert_close((tangent * across).sum(), (pull(across)[0] * along).sum(), 1e-10, "⟨J v, u⟩ = ⟨v, Jᵀ u⟩")
     with forward_ad.dual_level():
         given = forward_ad.make_dual(x, along)
-        assert str(layer.backend_for(given)) == expected_reason(layer, "forward-mode derivatives go through the reference")
+        assert str(layer.backend_for(given)) == expected_reason(
+            layer, "forward-mode derivatives go through the reference"
+        )
         assert_close(forward_ad.unpack_dual(layer(given)[0]).tangent, tangent, 1e-10)
 
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 import torch
-from cases import case_for, generator, sequence_inputs
-from tolerances import assert_close
 from torch import nn
 
 import gatewright as gw
+from cases import case_for, generator, sequence_inputs
 from gatewright.nn.rows import ROWS, encode
+from tolerances import assert_close
 
 T, B, I, H = 5, 3, 4, 6
 
@@ -72,7 +72,9 @@ def test_views_are_live(name):
         for at, (row, view) in enumerate(views.items()):
             with torch.no_grad():
                 view.fill_(at + 1.5)
-            owners = [n for n, p in stored.items() if p.untyped_storage().data_ptr() == view.untyped_storage().data_ptr()]
+            owners = [
+                n for n, p in stored.items() if p.untyped_storage().data_ptr() == view.untyped_storage().data_ptr()
+            ]
             assert len(owners) == 1, row
             assert (stored[owners[0]] == at + 1.5).sum() == view.numel()
             assert torch.equal(layer.weights(k, reverse)[row], view)
@@ -92,7 +94,9 @@ def test_gradients_by_name():
 
 def test_names_of_a_layer_that_is_torchs():
     layer, cell = gw.LSTM(I, H), gw.GRU(I, H)
-    rows = [f"{kind}_{gate}{half}" for kind, half in (("W", ""), ("U", ""), ("b", "_x"), ("b", "_h")) for gate in "ifgo"]
+    rows = [
+        f"{kind}_{gate}{half}" for kind, half in (("W", ""), ("U", ""), ("b", "_x"), ("b", "_h")) for gate in "ifgo"
+    ]
     assert list(layer.weights()) == rows
     assert torch.equal(layer.weights()["U_g"], layer.weight_hh_l0[2 * H : 3 * H])
     assert torch.equal(layer.weights()["b_o_h"], layer.bias_hh_l0[3 * H :])

@@ -6,15 +6,12 @@ Everything is by selection, never by multiplication, so that nothing of what is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .reference import Sequences
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
 
 
 def active_steps(steps: int, lengths: Int[Tensor, " B"]) -> Bool[Tensor, "T B"]:
@@ -53,7 +50,7 @@ def earlier(x: Float[Tensor, "T B I"], k: int, reset: Bool[Tensor, "T B"] | None
 
 
 def in_order(
-    inputs: tuple[Float[Tensor, "T B I"], ...],
+    inputs: tuple[Float[Tensor, "T B _"], ...],
     names: tuple[str, ...],
     looks_back: Iterable[tuple[str, int]],
     lengths: Int[Tensor, " B"] | None,

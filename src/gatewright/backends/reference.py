@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import linear, softplus
 
 from ..graph.expand import expand, expanded
 from ..graph.graph import Graph
 from ..graph.node import Node, rewrite, topological
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
 
 Weights = Mapping[str, Tensor]
 
@@ -142,8 +139,8 @@ class Sequences:
     active: (T, B), False at and behind a sequence's end. reset: (T, B), True where a new episode starts.
     """
 
-    inputs: tuple[Float[Tensor, "T B I"], ...]
-    previous: Mapping[tuple[str, int], Float[Tensor, "T B I"]]
+    inputs: tuple[Float[Tensor, "T B _"], ...]
+    previous: Mapping[tuple[str, int], Float[Tensor, "T B _"]]
     active: Bool[Tensor, "T B"] | None = None
     reset: Bool[Tensor, "T B"] | None = None
 
@@ -169,7 +166,7 @@ class Reference:
         self,
         weights: Weights,
         sequences: Sequences,
-        states: Sequence[Float[Tensor, "B S"]],
+        states: Sequence[Float[Tensor, "B _"]],
         initial: Sequence[Tensor],
     ) -> tuple[list[Tensor], list[Tensor], dict[str, list[Tensor]]]:
         """(outputs, final states, records): what each step gives, not yet stacked.

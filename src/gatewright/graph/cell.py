@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import numbers
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,7 +56,9 @@ class Cell:
     """
 
     def __init__(self, name: str, *, doc: str, hyper: Mapping[str, Any], source: _Source | None, graph: Graph | None):
-        self.name, self.hyper = name, dict(hyper)
+        if not isinstance(name, str) or not re.fullmatch(r"[^\W\d]\w*", identifier(name)):
+            raise CellError(f"a cell's name is a word such as 'lstm', not {name!r}")
+        self.name, self.hyper = identifier(name), dict(hyper)
         self.__doc__ = doc
         self._source = source
         if graph is not None:
@@ -213,11 +217,15 @@ def cell(function: Any = None, /, *, name: str | None = None, initial: Mapping[s
 
 
 def _make(function: Callable, name: str | None, initial: dict[str, float]) -> Cell:
-    called = name or getattr(function, "__name__", type(function).__name__)
+    called = name or identifier(getattr(function, "__name__", type(function).__name__)) or "cell"
     called = "cell" if called == "<lambda>" else called
+    initial = {identifier(state): value for state, value in initial.items()}
     inputs, states, hyper = _arguments(function, called)
     if unknown := [key for key in initial if key not in states]:
         raise CellError(f"cell {called}: initial names {unknown[0]!r}, which is no state ({', '.join(states)})")
+    for state, value in initial.items():
+        if not isinstance(value, numbers.Real):
+            raise CellError(f"cell {called}: the initial value of {state} is a {type(value).__name__}: give a number")
     source = _Source(function, inputs, states, initial)
     return Cell(called, doc=inspect.getdoc(function) or "", hyper=hyper, source=source, graph=None)
 
@@ -226,7 +234,11 @@ def _arguments(function: Callable, name: str) -> tuple[tuple[str, ...], tuple[st
     """(inputs, states, hyper-parameters) of a function's signature."""
     positional: list[inspect.Parameter] = []
     hyper: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        raise CellError(f"@gw.cell stands before a Python function: {name} has no signature") from None
+    for parameter in signature.parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise CellError(f"cell {name}: *{parameter.name} has no fixed inputs and states: name each one")
         if parameter.kind is parameter.KEYWORD_ONLY:
@@ -246,4 +258,6 @@ def _arguments(function: Callable, name: str) -> tuple[tuple[str, ...], tuple[st
             f"cell {name} needs an input and at least one state: `def {name}(x, h): …` (with several inputs, a `/` "
             "behind them)"
         )
+    if len({*inputs, *states, ""}) <= len(inputs) + len(states):
+        raise CellError(f"cell {name}: {', '.join(p.name for p in positional)}: each argument needs a name of its own")
     return tuple(inputs), tuple(states), hyper

@@ -6,6 +6,9 @@ a lambda); on a product it names the parameters: `affine(x, h, name="f")` owns `
 
 from __future__ import annotations
 
+import numbers
+import re
+
 from .errors import CellError
 from .node import Param, node
 from .trace import current
@@ -29,7 +32,7 @@ def _parameter(kind: str, width: str | int | None, name: str | None, vector: Val
 def _width(width: str | int | None) -> str | None:
     if width is None or width == "H":
         return None  # products are H wide
-    if isinstance(width, str) and (width.isidentifier() or width.isdigit()):
+    if isinstance(width, str) and (width.isidentifier() or re.fullmatch("[1-9][0-9]*", width)):
         return width
     if isinstance(width, int) and not isinstance(width, bool) and width > 0:
         return str(width)
@@ -101,7 +104,7 @@ def layer_norm(
     values = tuple(lift(v, "an argument of layer_norm") for v in vectors)
     if not values:
         raise CellError(f"{current().where()}: layer_norm() needs at least one vector")
-    if not eps > 0:
+    if not isinstance(eps, numbers.Real) or not eps > 0:
         raise CellError(f"{current().where()}: layer_norm(eps={eps!r}): expected a number above 0")
     out = []
     for k, vector in enumerate(values):

@@ -42,6 +42,10 @@ class Naming:
         else:
             self._helpers.setdefault(name, {})[value] = None
 
+    def taken(self) -> set[str]:
+        """The names that `name=` cannot give: an input's, and those that it has given."""
+        return {*self.explicit.values(), *(n for v, n in self.leaves.items() if v.node.op == "input")}
+
     def results(self, states: tuple[str, ...], updates: list[Value], output: Value | None) -> None:
         """Tie the returned values to their states; a value without a name is called after its state."""
         for state, value in zip(states, updates, strict=True):

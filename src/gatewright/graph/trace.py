@@ -23,6 +23,7 @@ from .errors import CellError
 from .graph import Graph, State
 from .names import Naming
 from .node import Node, node, topological
+from .notation.letters import identifier
 
 if TYPE_CHECKING:
     from .value import Value
@@ -78,6 +79,8 @@ class Tracer:
     def explicit(self, value: Value, name: str, *, product: bool) -> None:
         if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
             raise CellError(f"{self.where()}: name={name!r}: expected a name such as 'f'")
+        if not product and identifier(name) in self.naming.taken():
+            raise CellError(f"{self.where()}: name={name!r} is the name of an input, or of another value")
         (self.naming.stems if product else self.naming.explicit)[value] = name
 
     def sees_inputs_only(self, value: Value) -> bool:
@@ -91,13 +94,13 @@ class Tracer:
     # -- frames ------------------------------------------------------------------------------------
 
     def _user_frames(self) -> list[FrameType]:
-        """The frames of the cell's function and its helpers, innermost first."""
+        """The frames of the cell's function and its helpers, innermost first; none where it does not run."""
         frame, found = sys._getframe(1), []
         while frame is not None and frame.f_code is not _CALL:
             if not _is_library(frame):
                 found.append(frame)
             frame = frame.f_back
-        return found
+        return found if frame is not None else []
 
     def _read(self, frame: FrameType) -> None:
         from .value import Value
@@ -114,7 +117,6 @@ class Tracer:
 
     def call(self, function: Callable, args: tuple, hyper: Mapping[str, Any]) -> object:
         """Run the function; its frame and its helpers' are read once more when it has returned."""
-        self._frames.clear()  # those that were there before are not the function's
         result = function(*args, **hyper)
         for frame in list(self._frames):
             self._read(frame)

@@ -6,8 +6,9 @@ refused with a message. Several values may share one node; each keeps the line t
 
 from __future__ import annotations
 
+import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -116,6 +117,24 @@ class Value:
     def __float__(self) -> NoReturn:
         raise self.error("a value has no number yet: the equations are only traced")
 
+    __int__ = __index__ = __complex__ = __float__
+
+    def __round__(self, digits=None) -> NoReturn:
+        raise self.error(unknown_operation("round", "round"))
+
+    def __mod__(self, other) -> NoReturn:
+        raise self.error(unknown_operation("% or //", "mod"))
+
+    __rmod__ = __floordiv__ = __rfloordiv__ = __mod__
+
+    def __invert__(self) -> NoReturn:
+        raise self.error("conditions are not joined by &, | or ~: write one where(condition, a, b) inside another")
+
+    def __and__(self, other) -> NoReturn:
+        self.__invert__()
+
+    __rand__ = __or__ = __ror__ = __and__
+
     def __matmul__(self, other) -> NoReturn:
         raise self.error("a matrix product: write linear(v) or affine(v), which own their weights")
 
@@ -141,6 +160,9 @@ class Value:
             raise self.error(f"np.{ufunc.__name__}.{method} is not an operation of a cell")
         return _foreign("np", ufunc.__name__, args, kwargs)
 
+    def __array_function__(self, function, types, args, kwargs):
+        return _foreign("np", function.__name__, args, kwargs)
+
 
 class UnknownOperation(CellError, AttributeError):
     """An attribute that a value does not have; also an `AttributeError`, so that `hasattr` works."""
@@ -165,23 +187,31 @@ _REFLECTED = {"__rsub__": "sub", "__rtruediv__": "div", "__rdiv__": "div", "__rp
 
 def _foreign(library: str, name: str, args: tuple, kwargs: dict[str, Any]) -> Value:
     """The operation of a cell that another library's function of one or more values stands for."""
-    value = next(a for a in (*args, *kwargs.values()) if isinstance(a, Value))
+    value = _first_value((*args, *kwargs.values()))
     if name in _REFLECTED:
         return apply(_REFLECTED[name], args[1], args[0])
     if name not in _FOREIGN:
         raise value.error(unknown_operation(f"{library}.{name}", name))
     op = _FOREIGN[name]
+    args = (*args, *(kwargs[word] for word in ("input", "other") if word in kwargs))
+    kwargs = {k: v for k, v in kwargs.items() if k not in ("input", "other") and v is not None and v is not False}
     if kwargs or len(args) != OPS[op].arity:
         given = ", ".join([*("…" for _ in args), *kwargs])
         raise value.error(f"{library}.{name}({given}): a cell knows {name} of {OPS[op].arity} values alone")
     return apply(op, *args)
 
 
+def _first_value(things: Iterable) -> Value:
+    """A value among the arguments of a call, or in a list of them, as in torch.cat([x, h])."""
+    flat = [b for a in things for b in (a if isinstance(a, list | tuple) else (a,))]
+    return next(a for a in flat if isinstance(a, Value))
+
+
 def unknown_operation(written: str, name: str) -> str:
     """The message about an operation that no cell can say."""
     if any(word in name for word in ("rand", "dropout", "bernoulli", "normal", "poisson", "multinomial")):
         return f"{written}: {RANDOM}"
-    if "attention" in name or name in ("softmax", "cumsum", "roll", "cat", "concat", "stack"):
+    if "attention" in name or name in ("softmax", "cumsum", "roll", "cat", "concat", "concatenate", "stack"):
         return (
             f"{written} is not an operation of a cell: a step sees this input, its old states and "
             "previous(x, k), unit by unit; products are affine(…) and linear(…)"
@@ -215,6 +245,8 @@ def lift(thing: object, what: str = "an operand") -> Value:
     if isinstance(thing, Value):
         current().own(thing)
         return thing
+    if isinstance(thing, numbers.Real) and math.isnan(thing):
+        raise CellError(f"{current().where()}: {what} is NaN: give a number")
     if (number := constant_of(thing)) is not None:
         return Value(number)
     shape = f" of shape {tuple(thing.shape)}" if isinstance(thing, np.ndarray | torch.Tensor) else ""

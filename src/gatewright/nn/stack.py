@@ -119,6 +119,11 @@ class Stack(Rows, nn.Module):
     @property
     def state_sizes(self) -> dict[str, int]:
         """The width of each state, by name."""
+        return dict(self._state_sizes)
+
+    @cached_property
+    def _state_sizes(self) -> dict[str, int]:
+        """Solved once: widths are exact fractions, and a call should cost microseconds."""
         return {s.name: self._layers[0].sizes.of_state(s.name) for s in self._graph.states}
 
     def _tensors(self, k: int, suffix: str) -> dict[str, Tensor]:
@@ -196,7 +201,7 @@ class Stack(Rows, nn.Module):
     @cached_property
     def _projects_in_place(self) -> bool:
         """Whether the output is a projection that is as wide as what it projects; torch tells them by width."""
-        form, sizes = self._layers[0].layout.form, set(self.state_sizes.values())
+        form, sizes = self._layers[0].layout.form, set(self._state_sizes.values())
         return form is not None and form.projection is not None and len(sizes) == 1
 
     # -- calling it --------------------------------------------------------------------------------
@@ -296,7 +301,8 @@ class Stack(Rows, nn.Module):
         if len(inputs) != len(names):
             listed = ", ".join(names)
             raise arguments.wrong("input", f"a tuple of {len(names)} tensors ({listed})", f"{len(inputs)}")
-        weight = next(self.parameters())
+        weight = next(iter(self._parameters.values()), None)
+        weight = next(self.parameters()) if weight is None else weight  # where parametrisations hold all of them
         for i, (x, name, size) in enumerate(zip(inputs, names, self._input_sizes, strict=True)):
             label = "input" if i == 0 else f"input {name}"
             arguments.check_input(x, label, size, weight.dtype, weight.device, dims=(1, 2, 3) if i else dims)
@@ -320,7 +326,7 @@ class Stack(Rows, nn.Module):
 
     def _began(self, hx: State | None, like: Tensor, batch: int, batched: bool) -> tuple[Tensor, ...]:
         layers = self.num_layers * len(self._suffixes)
-        sizes = self.state_sizes
+        sizes = self._state_sizes
         if hx is None:
             return tuple(like.new_full((layers, batch, sizes[s.name]), s.initial) for s in self._graph.states)
         shapes = [(layers, batch, size) if batched else (layers, size) for size in sizes.values()]
@@ -329,15 +335,15 @@ class Stack(Rows, nn.Module):
 
     # -- the vendor's kernel ---------------------------------------------------------------------------
 
+    @cached_property
+    def _stored_names(self) -> tuple[str, ...]:
+        """The names of all weights, in torch's order."""
+        return tuple(self._stored())
+
     def _vendor_call(self) -> tuple[vendor.Call, list[Tensor]]:
         form = self._layers[0].layout.form
         assert form is not None
-        weights = [
-            getattr(self, f"{stored.name}_l{k}{suffix}")
-            for k, layer in enumerate(self._layers)
-            for suffix in self._suffixes
-            for stored in layer.layout.stored
-        ]
+        weights = [getattr(self, name) for name in self._stored_names]
         call = vendor.Call(
             form.mode,
             self.bias,
@@ -410,14 +416,13 @@ class Stack(Rows, nn.Module):
         if seen is not None:
             sequences = replace(sequences, previous=seen)
         initial = [
-            b.new_full((layer.sizes.of_state(s.name),), s.initial)
-            for s, b in zip(self._graph.states, began, strict=True)
+            b.new_full((self._state_sizes[s.name],), s.initial) for s, b in zip(self._graph.states, began, strict=True)
         ]
         weights = layer.layout.weights(self._tensors(k, suffix))
         reference = Reference(self._graph, record=names if every else ())
         outputs, final, records = reference.run(weights, sequences, began, initial)
         shape = inputs[0].shape[:2]
-        widths = [self._width_of_output, *(layer.sizes.of_state(n) for n in names)]
+        widths = [self._width_of_output, *(self._state_sizes[n] for n in names)]
         series = [outputs, *(records[n] for n in names)] if every else [outputs]
         stacked = [
             torch.stack(s) if s else inputs[0].new_zeros(*shape, w) for s, w in zip(series, widths, strict=False)

@@ -1,0 +1,1 @@
+"""Timings against other ways to compute the same: `python -m benchmarks`."""
