@@ -11,10 +11,10 @@ from gatewright.graph.node import topological
 PAGE = Path(__file__).parent / "cells.md"
 HEAD = """# The cells that come with the library
 
-This page is generated from the cells themselves: `python docs/generate.py`. Each is `gw.cells.NAME`, and its equations
-are what `print(gw.cells.NAME)` gives; `.latex()` gives them for a paper. Names: `_t` is this step, `_{t-1}` the one before,
-⊙ the product unit by unit, W meets inputs, U anything else, b is a bias, p a diagonal. A weight is H wide unless a line
-`width S: …` says otherwise.
+This page is generated from the cells themselves: `python docs/generate.py`. Each is `gw.cells.NAME`, and its
+equations are what `print(gw.cells.NAME)` gives; `.latex()` gives them for a paper. `_t` is this step, `_{t-1}` the one
+before, ⊙ the product unit by unit; W meets inputs, U anything else, b is a bias, p a diagonal. A weight is H wide
+unless a line `width S: …` says otherwise.
 
 """
 

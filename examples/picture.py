@@ -43,7 +43,7 @@ def cell_states(model: gw.tasks.LanguageModel, text: str) -> torch.Tensor:
 
 
 def sorted_by_memory(c: torch.Tensor, units: int) -> torch.Tensor:
-    """Of the units that move through their whole range, some from quick to slow: by how alike neighbours in time are."""
+    """Of the units that use their whole range, some from quick to slow: by how alike neighbours in time are."""
     spread = c.quantile(0.9, dim=0) - c.quantile(0.1, dim=0)
     moving = spread.argsort(descending=True)[: 4 * units]
     change = (c[1:, moving] - c[:-1, moving]).abs().mean(0) / c[:, moving].std(0)

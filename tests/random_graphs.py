@@ -30,7 +30,7 @@ UNARY = {
     "stop": lambda a: gw.stop_gradient(a) + a,
     "scale": lambda a: 0.5 * a,
     "shift": lambda a: a - 1.5,
-    "identities": lambda a: (0 - a) - 0.0 + -(-a) / 1 + 1 * a**1,
+    "identities": lambda a: (0 - a) - 0.0 + -(gw.constant(0) - a) / 1 + -1 * -a + 1 * a**1,
     "inverse": lambda a: 1 / (1 + gw.abs(a)),
 }
 BINARY = {

@@ -70,7 +70,19 @@ def test_imports_go_in_one_direction(path):
 
 def test_no_cells_name_in_plan_or_backends():
     """What runs a cell knows its equations alone; the vendors' own names of their kernels are no cells."""
-    vendors = {"LSTM", "GRU", "RNN_TANH", "RNN_RELU", "nn.LSTM", "nn.GRU", "nn.RNN", "lstm", "gru", "rnn_tanh", "rnn_relu"}
+    vendors = {
+        "LSTM",
+        "GRU",
+        "RNN_TANH",
+        "RNN_RELU",
+        "nn.LSTM",
+        "nn.GRU",
+        "nn.RNN",
+        "lstm",
+        "gru",
+        "rnn_tanh",
+        "rnn_relu",
+    }
     vendors |= {f"{name}_cell" for name in vendors}
     for path in [*SOURCE.glob("plan/**/*.py"), *SOURCE.glob("backends/**/*.py")]:
         words = {n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)}
@@ -79,7 +91,9 @@ def test_no_cells_name_in_plan_or_backends():
 
 
 def test_an_import_loads_torch_and_nothing_heavier():
-    heavy = "lightning lightning_fabric tokenizers rich typer matplotlib plotly pandas safetensors.torch fastapi".split()
+    heavy = (
+        "lightning lightning_fabric tokenizers rich typer matplotlib plotly pandas safetensors.torch fastapi".split()
+    )
     code = f"import sys, gatewright; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

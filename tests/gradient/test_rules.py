@@ -2,18 +2,18 @@
 
 import pytest
 import torch
-from cases import case_for, generator, random_leaves
 from hypothesis import given, settings
-from random_graphs import recipes
-from tolerances import assert_close
 
 import gatewright as gw
+from cases import case_for, generator, random_leaves
 from gatewright.backends.reference import FUNCTIONS, evaluate
 from gatewright.gradient import RULES, reverse
 from gatewright.graph import Graph, parse
 from gatewright.graph.expand import EXPANSIONS
 from gatewright.graph.node import Param, node, topological
 from gatewright.graph.ops import OPS
+from random_graphs import recipes
+from tolerances import assert_close
 
 BATCH = 3
 

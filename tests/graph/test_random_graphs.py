@@ -4,15 +4,15 @@ import pickle
 
 import pytest
 import torch
-from cases import case_for, generator, random_leaves
 from hypothesis import given, settings
-from random_graphs import recipes
-from tolerances import assert_close
 
+from cases import case_for, generator, random_leaves
 from gatewright.backends.reference import evaluate
 from gatewright.graph import Cell, parse
 from gatewright.graph.node import topological
 from gatewright.graph.simplify import PIPELINE
+from random_graphs import recipes
+from tolerances import assert_close
 
 pytestmark = pytest.mark.slow
 

@@ -66,6 +66,14 @@ def test_perplexity_does_not_depend_on_how_the_text_is_cut(model: LanguageModel,
     assert cut.nats == pytest.approx(whole.nats, rel=1e-6)
 
 
+def test_a_cell_that_looks_back_is_carried_over_a_cut(prose: str) -> None:
+    model = LanguageModel("qrnn", hidden_size=16, batch_size=4, updates=2, steps=8).fit(prose)
+    tokens = model.tokenizer.encode(prose)
+    whole = score(model.network, [tokens])
+    assert score(model.network, [tokens], chunk=3).nats == pytest.approx(whole.nats, rel=1e-6)
+    assert model.generate("the ", length=20, seed=1).startswith("the ")
+
+
 def test_unknown_tokens_are_counted(model: LanguageModel, prose: str) -> None:
     assert model.evaluate(prose[:50] + "ÄÖÜ")["unknown_tokens"] == 3
 

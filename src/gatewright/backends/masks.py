@@ -5,8 +5,6 @@ Everything is by selection, never by multiplication, so that nothing of what is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -38,33 +36,56 @@ def reversed_reset(reset: Bool[Tensor, "T B"], lengths: Int[Tensor, " B"] | None
     return torch.cat([torch.zeros_like(turned[:1]), turned[1:]])
 
 
-def earlier(x: Float[Tensor, "T B I"], k: int, reset: Bool[Tensor, "T B"] | None) -> Float[Tensor, "T B I"]:
-    """x k steps earlier; zero before the start, and where a reset lies in between."""
+def earlier(
+    x: Float[Tensor, "T B I"], k: int, reset: Bool[Tensor, "T B"] | None, past: Float[Tensor, "K B I"]
+) -> Float[Tensor, "T B I"]:
+    """x k steps earlier, from the inputs `past` before its start; zero where a reset lies in between."""
     steps = x.shape[0]
-    shifted = torch.cat([torch.zeros_like(x[: min(k, steps)]), x[: max(steps - k, 0)]])
+    shifted = torch.cat([past[past.shape[0] - k :], x])[:steps]
     if reset is None:
         return shifted
+    return torch.where((_since_reset(reset) >= k).unsqueeze(-1), shifted, 0.0)
+
+
+def _since_reset(reset: Bool[Tensor, "T B"]) -> Int[Tensor, "T B"]:
+    """How many steps ago the last reset was; more than any distance where there was none."""
+    t = torch.arange(reset.shape[0], device=reset.device).unsqueeze(-1)
+    start = torch.where(reset, t, -FAR).cummax(0).values if reset.shape[0] else torch.zeros_like(t)
+    return t - start
+
+
+FAR = 1 << 40
+
+
+def remembered(sequences: Sequences, name: int, past: Float[Tensor, "K B I"]) -> Float[Tensor, "K B I"]:
+    """The last K inputs of every sequence, for whoever goes on from its end; zero where a reset lies behind them."""
+    x = sequences.inputs[name]
+    steps, depth = x.shape[0], past.shape[0]
+    counts = torch.full(x.shape[1:2], steps, device=x.device)
+    if sequences.active is not None:
+        counts = sequences.active.sum(0)
+    whole = torch.cat([past, x])  # the input of step t stands at t + K
+    index = counts + torch.arange(depth, device=x.device).unsqueeze(-1)  # (K, B)
+    last = whole.gather(0, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+    if sequences.reset is None or not steps:
+        return last
     t = torch.arange(steps, device=x.device).unsqueeze(-1)
-    start = torch.where(reset, t, 0).cummax(0).values
-    return torch.where((t - start >= k).unsqueeze(-1), shifted, 0.0)
+    start = torch.where(sequences.reset, t, -FAR).amax(0)
+    return torch.where((index - depth >= start).unsqueeze(-1), last, 0.0)
 
 
 def in_order(
     inputs: tuple[Float[Tensor, "T B _"], ...],
-    names: tuple[str, ...],
-    looks_back: Iterable[tuple[str, int]],
     lengths: Int[Tensor, " B"] | None,
     reset: Bool[Tensor, "T B"] | None,
     *,
     reverse: bool,
 ) -> Sequences:
-    """What one direction runs over; `looks_back` are the inputs and distances of `previous`."""
+    """What one direction runs over, without what `previous` looks back at."""
     active = None if lengths is None else active_steps(inputs[0].shape[0], lengths)
     if reverse:
         inputs = tuple(reversed_in_time(x, lengths) for x in inputs)
         reset = None if reset is None else reversed_reset(reset, lengths)
     if reset is not None and active is not None:
         reset = reset & active  # the padding says nothing
-    by_name = dict(zip(names, inputs, strict=True))
-    previous = {(name, k): earlier(by_name[name], k, reset) for name, k in looks_back}
-    return Sequences(inputs, previous, active, reset)
+    return Sequences(inputs, {}, active, reset)

@@ -7,7 +7,8 @@ elsewhere, from its equations.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,7 +68,7 @@ def run(
     hidden = states if len(states) != 1 else states[0]
     kernel = KERNELS[call.mode]
     options = (call.bias, call.num_layers, call.dropout, call.training, call.bidirectional)
-    with _differentiable(call, x):
+    with _differentiable(call, x), _quiet(states):
         if isinstance(x, PackedSequence):
             data, *final = kernel(x.data, x.batch_sizes, hidden, list(weights), *options)
             return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), tuple(final)
@@ -80,6 +81,17 @@ def _differentiable(call: Call, x: Tensor | PackedSequence) -> contextlib.Abstra
     data = x.data if isinstance(x, PackedSequence) else x
     needs = data.is_cuda and not call.training and torch.is_grad_enabled()
     return torch.backends.cudnn.flags(enabled=False) if needs else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _quiet(states: tuple[Tensor, ...]) -> Iterator[None]:
+    """torch says once a process that oneDNN knows no projections; that is no news to who asked for one."""
+    if states[0].device.type != "cpu" or len({s.shape[-1] for s in states}) == 1:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+        yield
 
 
 def run_lengths(

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..graph import Graph, Node, Sizes
+from ..graph import CellError, Graph, Node, Sizes
+from ..graph.cell import width_sizes
 from ..graph.node import topological
+from . import arguments
 from .torch_form import TorchForm, torch_form
+
+if TYPE_CHECKING:
+    from .stack import Stack
 
 
 @dataclass(frozen=True)
@@ -125,3 +131,34 @@ def _vector_name(graph: Graph, vector: Node, members: list[Node]) -> str:
         return f"{vector.args[0].attr}_{vector.attr}"
     named = next((name for name, n in graph.equations if n is vector), None)
     return named or members[0].attr.name.split("_", 1)[1]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the stack: its widths as numbers, and how its parameters are stored."""
+
+    sizes: Sizes
+    layout: Layout
+
+
+def layers(graph: Graph, stack: Stack, given: dict[str, int]) -> list[Layer]:
+    """The sizes of every layer: the first input of a higher one is the output of the one below."""
+    arguments.check_size("hidden_size", stack.hidden_size)
+    for name, size in given.items():
+        if name in ("H", "I"):
+            ours = "hidden_size" if name == "H" else "input_size"
+            raise arguments.wrong("sizes", "the cell's own widths", repr(name), f"that is {ours}")
+        arguments.check_size(f"sizes[{name!r}]", size)
+    inputs = stack.input_size if isinstance(stack.input_size, tuple) else (stack.input_size,)
+    for size in inputs:
+        arguments.check_size("input_size", size)
+    found = []
+    for k in range(stack.num_layers):
+        try:
+            sizes = graph.sizes(width_sizes(graph, inputs, stack.hidden_size, given))
+        except CellError as error:
+            where = f"layer {k} of {stack.cell.name}(input_size={inputs[0]}, hidden_size={stack.hidden_size})"
+            raise CellError(f"{where}: {error}") from None
+        found.append(Layer(sizes, layout(graph, sizes, bias=stack.bias, heads=stack.heads)))
+        inputs = (sizes.of(graph.output) * (2 if stack.bidirectional else 1), *inputs[1:])
+    return found

@@ -10,7 +10,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from ..graph import Cell
-    from .stack import Layer
+    from .layout import Layer
 
 ROWS = "row_names"
 Table = dict[str, list[tuple[str, int]]]

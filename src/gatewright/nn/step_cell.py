@@ -11,8 +11,8 @@ from ..cells import zoo
 from ..graph import Cell
 from ..graph.cell import width_sizes
 from . import arguments, init
+from .call import one_or_all
 from .layout import layout
-from .stack import one_or_all
 
 
 class _StepCell(nn.Module):

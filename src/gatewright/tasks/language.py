@@ -242,8 +242,8 @@ class LanguageModel:
     def _continue(self, tokens: list[int], how: Sampling, generator: torch.Generator) -> list[int]:
         network, device = self.network.eval(), self.network.embedding.weight.device
         state, made = None, []
-        for token in tokens[:-1]:  # steps, because a step's state also holds what `previous` looks back at
-            _, state = network.step(torch.tensor([token], device=device), state)
+        if len(tokens) > 1:
+            _, state = network(torch.tensor(tokens[:-1], device=device)[:, None])
         last = torch.tensor(tokens[-1:], device=device)
         for _ in range(how.length):
             logits, state = network.step(last, state)

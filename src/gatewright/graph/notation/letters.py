@@ -21,7 +21,7 @@ _MARKS = {mark: word for word, mark in ACCENTS.items()} | {"\u0305": "bar"}
 def plain(name: str) -> str:
     """A name with Greek letters spelled and accents written out: `c̃` is `c_tilde`, `α` is `alpha`."""
     out, marks = "", ""
-    for character in unicodedata.normalize("NFD", name):
+    for character in unicodedata.normalize("NFKD", name):  # as Python reads a name
         if character in _MARKS:
             marks += f"_{_MARKS[character]}"
         else:
@@ -31,4 +31,4 @@ def plain(name: str) -> str:
 
 def identifier(name: str) -> str:
     """A Python name as the name of a value: `lambda_` is `lambda`."""
-    return re.sub("_+", "_", plain(unicodedata.normalize("NFKC", name))).strip("_")
+    return re.sub("_+", "_", plain(name)).strip("_")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PARAMETER = re.compile(r"(?!phi|psi)[WURVKBwubp][a-z0-9]{0,2}|gain|bias|beta|theta")
 """The names that papers give to weights: W_f, Uf, b_i, p_o, gain_c."""
+_KINDS = {"gain": re.compile("gain"), "p": re.compile("p[a-z0-9]{0,2}"), "b": re.compile("b[a-z0-9]{0,2}|bias|beta")}
 _WITH_SUBSCRIPT = re.compile(r"[rvk]")
 """Weights where they have a subscript: r_z; a bare r is a gate."""
 
@@ -81,6 +82,8 @@ class Builder:
         for equation in self._sorted():
             self.now = equation
             self.values[equation] = self.build(self.trees[equation])
+        if not self.inputs:
+            raise CellError("the text reads no input, such as x_t: a cell has one at least")
         initial = {s: value for s, (value, _) in self.text.initial.items()}
         if unknown := [s for s in initial if s not in self.states]:
             states, token = ", ".join(self.states), self.text.initial[unknown[0]][1]
@@ -291,7 +294,7 @@ class Builder:
         if self._is_squashing(left):
             return node("tanh", self.build(right))
         if left.kind == "number":
-            return node("mul", self.build(left), self.build(right))
+            return self._times(left, right)
         if self._is_matrix(left):
             return self._product(left.token, right)
         if self._is_matrix(right):
@@ -409,7 +412,7 @@ class Builder:
         """The parameter of a name; one name may stand twice only for one and the same product."""
         name = name or token.raw
         if kind not in "WU":
-            kind = next((k for k in ("b", "p", "gain") if name.startswith(f"{k}_")), kind)
+            kind = next((k for k, said in _KINDS.items() if said.fullmatch(name.split("_")[0])), kind)
             vector = None if kind == "b" else vector
         self.written |= {name, token.raw}
         width = (self.text.widths.get(name) or self.text.widths.get(token.raw, (None,)))[0]

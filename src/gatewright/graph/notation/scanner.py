@@ -7,10 +7,11 @@ A name is a token of its own kind: base, subscripts and time index are read toge
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field, replace
 
 from ..errors import CellError, NotationError
-from .letters import ACCENTS, GREEK, plain
+from .letters import ACCENTS, GREEK, identifier, plain
 
 MAX_CHARACTERS = 100_000
 MAX_TOKENS = 20_000
@@ -68,16 +69,17 @@ _FUNCTIONS = {"tanh", "exp", "log", "ln", "max", "min"}
 _SUBSCRIPT = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ,", "0123456789+-aehijklmnoprstuvx,", strict=True))
 _SUPERSCRIPT = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True))
 _NUMBER = re.compile(r"(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_SMALL = "".join((*_SUBSCRIPT, *_SUPERSCRIPT)).replace(",", "")
+_SMALL = "".join((*_SUBSCRIPT, *_SUPERSCRIPT, "ᵀ")).replace(",", "")
 _WORD = re.compile(rf"[^\W\d_{_SMALL}][^\W_{_SMALL}]*|_+[^\W_{_SMALL}]+")
 """A name's letters; Python counts ₜ and ² among them, but they are an index and a power."""
+_SUBSCRIPT_WORD = re.compile(rf"[^\W_{_SMALL}]+")
 _TIME = re.compile(r"t(?:[-−–](\d{1,9}))?")
 _IN_BRACKETS = re.compile(r"[(<⟨](.*)[)>⟩]")
 _RAISED = re.compile(r"\^(?:\{([^{}]{1,60})\}|(t)(?!\w)|([<⟨][^<>⟨⟩\n]{1,20}[>⟩]))")
 _TRANSPOSED = re.compile(r"\^(?:\{\s*(?:T|\\top|\\intercal|⊤)\s*\}|[T⊤](?!\w)|\\(?:top|intercal)(?![A-Za-z]))|ᵀ")
 _FULL_STOP = re.compile(r"\.(?=[\s$]*(?:\n|\\\\|\\end\b|\Z))")
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
-_SPACES = re.compile(r"\s|\\[,;:! ]")
+_LATEX_SPACES = re.compile(r"\\[,;:! ]")
 _FONT = re.compile(rf"\\(?:{'|'.join(sorted(_STYLES))})\{{([^{{}}]*)\}}")
 _ACCENT = re.compile(rf"\\(?:wide)?({'|'.join(ACCENTS)})(?:\{{([^{{}}\\]*)\}}|\s*([^\W_]))")
 
@@ -269,7 +271,7 @@ class Scanner:
             self.at = transposed.end()
             return True
         raised = _RAISED.match(self.text, self.at)
-        if raised is None or _time(_SPACES.sub("", raised[1] or raised[2] or raised[3])) is None:
+        if raised is None or _time(raised[1] or raised[2] or raised[3]) is None:
             return False
         self.at = raised.end()
         parts.read(raised[1] or raised[2] or raised[3], self, start)
@@ -294,6 +296,8 @@ class Scanner:
             while self.at < len(self.text) and self.text[self.at] in ACCENTS.values():
                 self.at += 1  # combining marks
             text = plain(self.text[start : self.at])
+            if not re.fullmatch(r"[^\W\d]\w*", text):  # ½ is a letter for Python's patterns
+                raise self.error(f"{self.text[start : self.at]!r} is no name", start, self.at)
             while self.text[self.at : self.at + 1] in ("'", "′"):
                 text, self.at = f"{text}_prime", self.at + 1
             return Token("name", text, start, self.at)
@@ -321,7 +325,7 @@ class Scanner:
         if self.text[self.at : self.at + 1] in ("{", "\\"):
             parts.read(self._group(), self, start)
             return
-        word = re.compile(r"[^\W_]+").match(self.text, self.at)
+        word = _SUBSCRIPT_WORD.match(self.text, self.at)
         if word is None:
             raise self.error("a subscript is missing behind the _", self.at - 1)
         self.at = word.end()
@@ -336,7 +340,7 @@ def _over(word: str) -> bool:
 
 def _time(word: str) -> int | None:
     """How many steps back: 0 for t, 1 for t-1, (t-1), <t-1> or ⟨t-1⟩; None for what is no time."""
-    word = word.replace("\\langle", "⟨").replace("\\rangle", "⟩")
+    word = "".join(_LATEX_SPACES.sub("", word).split()).replace("\\langle", "⟨").replace("\\rangle", "⟩")
     inside = _IN_BRACKETS.fullmatch(word)
     time = _TIME.fullmatch(inside[1] if inside else word)
     return None if time is None else int(time[1] or 0)
@@ -351,14 +355,15 @@ class _Subscripts:
     bare_t: bool = False
 
     def read(self, text: str, scanner: Scanner, start: int) -> None:
-        for item in text.split(","):
-            word = _SPACES.sub("", item)
-            back = _time(word)
-            if self.time is not None and (word or back is not None):
+        for item in unicodedata.normalize("NFKC", _LATEX_SPACES.sub("", text)).split(","):
+            if not item.strip():
+                continue
+            if self.time is not None:
                 self._restore_t(scanner, start)  # x_t_t: the first t is part of the name
+            back = _time(item)
             if back is not None:
                 self.time = -back
-            elif word:
+            else:
                 self.subs.append(self._word(item, scanner, start))
 
     def _restore_t(self, scanner: Scanner, start: int) -> None:
@@ -372,8 +377,8 @@ class _Subscripts:
         word = written
         for _ in range(MAX_STYLES):
             word = _ACCENT.sub(r"\2\3_\1", _FONT.sub(r"\1", word))
-        word = re.sub(r"\\([A-Za-z]+)", r"\1", _SPACES.sub("", word))
-        word = plain(word.replace("{", "").replace("}", ""))
+        word = _COMMAND.sub(lambda letter: letter[1] if scanner._letter(letter[1]) else letter[0], word)
+        word = identifier("".join(word.split()).replace("{", "").replace("}", ""))
         if re.fullmatch(r"t\+\d+", word):
             raise scanner.error("a step sees no later one: t, t-1, t-2 … can be read", start, scanner.at)
         if not re.fullmatch(r"\w+", word):

@@ -121,13 +121,14 @@ class Syntax:
         return text
 
     def _line(self, text: Text) -> None:
+        first = self.now
         if self.now.kind == "name" and self.now.name == "width" and self.tokens[self.at + 1].text != "=":
             self._widths(text)
         elif self._declares():
             self._declaration(text)
         elif (header := self._header()) is not None:
             if text.header or text.equations:
-                raise self.error("the line that names inputs and states stands first, and once", self.now)
+                raise self.error("the line that names inputs and states stands first, and once", first)
             text.header = header
         else:
             self._equation(text)
