@@ -7,13 +7,14 @@ nor a trace hook (which a debugger or coverage may have taken).
 
 from __future__ import annotations
 
-import functools
+import dis
 import inspect
 import linecache
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
@@ -106,13 +107,14 @@ class Tracer:
         from .value import Value
 
         self._frames[frame] = None
-        if frame.f_code.co_name in _COMPREHENSIONS:
-            return  # a comprehension's variable is nobody's name
         code = frame.f_code
+        if code.co_name in _COMPREHENSIONS:
+            return  # a comprehension's variable is nobody's name
+        looped = {name for name, start, end in _comprehended(code) if start <= frame.f_lasti < end}
         own = code is self._code or (self._code is None and frame is next(iter(self._frames)))
         given = () if own else code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         for name, thing in frame.f_locals.items():
-            if type(thing) is Value and name not in given and not name.startswith(("_", ".")):
+            if type(thing) is Value and name not in given and name not in looped and not name.startswith(("_", ".")):
                 self.naming.bind(name, thing, own=own)
 
     def call(self, function: Callable, args: tuple, hyper: Mapping[str, Any]) -> object:
@@ -128,11 +130,24 @@ _CALL = Tracer.call.__code__
 _COMPREHENSIONS = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"})
 
 
+@lru_cache(maxsize=1024)
+def _comprehended(code: CodeType) -> tuple[tuple[str, int, int], ...]:
+    """The variables of comprehensions that run in the frame around them (from Python 3.12 on), and where they hold."""
+    found, waiting = [], []
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "LOAD_FAST_AND_CLEAR":  # the variable of that name outside is kept aside
+            waiting.append((instruction.argval, instruction.offset))
+        elif instruction.opname == "FOR_ITER":
+            found += [(name, start, instruction.argval) for name, start in waiting]
+            waiting = []
+    return tuple(found)
+
+
 def _code_of(function: Any) -> CodeType | None:
     """The code of a function under its decorators, of a method, a partial or a callable object."""
     while True:
         function = inspect.unwrap(function)
-        if not isinstance(function, functools.partial):
+        if not isinstance(function, partial):
             break
         function = function.func
     if not hasattr(function, "__code__"):
