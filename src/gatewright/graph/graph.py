@@ -134,7 +134,7 @@ class Graph:
         """The nodes as a table, one a line; with `passes`, the table after every pass of the pipeline.
 
         >>> import gatewright as gw
-        >>> print(gw.cells.mingru.graph.show())  # doctest: +ELLIPSIS
+        >>> print(gw.cells.mingru.graph.show())  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
         %0  param W_z ...
         """
         from .show import show
