@@ -36,7 +36,8 @@ def train(name: str, cell: gw.Cell, share: float, **settings: int) -> None:
     print(f"\n--- {name} ---\n{cell}\n", flush=True)
     model.fit(out=FOLDER / name, overwrite=True, progress="lines")
     print(f"\nran on   {model.metrics['backend']}")
-    print(f"sample   {model.generate('The ', length=200, seed=1)!r}")
+    sample = model.generate("The ", length=240, temperature=0.7, seed=1)
+    print("sample   " + "\n         ".join(sample.splitlines()))
     print(f"model    {(FOLDER / name).resolve()}", flush=True)
 
 

@@ -122,3 +122,21 @@ def test_shared_gates_are_narrower():
     assert {sizes.shape(p)[0] for p in lstm.params if p.attr.name in ("W_i", "W_o")} == {2}
     with pytest.raises(gw.CellError, match="H/3 is not a whole number of units"):
         lstm.graph.sizes({"I": 2, "H": 5})
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper", "message"),
+    [
+        ("rnn", {"nonlinearity": "relo"}, "nonlinearity='relo': expected one of 'tanh', 'relu'; did you mean 'relu'"),
+        ("peephole_lstm", {"peepholes": "ifg"}, "peepholes='ifg': expected some of the letters of 'ifo'"),
+        ("peephole_lstm", {"gates": 3}, "gates=3: expected some of the letters of 'ifo'"),
+        ("peephole_lstm", {"squash": "h"}, "squash='h': expected some of the letters of 'gc'"),
+        ("lstm_1997", {"bias": "some"}, "bias='some': expected one of 'all', 'gates', 'none'"),
+        ("qrnn", {"pooling": "of"}, "pooling='of': expected one of 'f', 'fo', 'ifo'"),
+        ("slstm", {"forget": "tanh"}, "forget='tanh': expected one of 'sigmoid', 'exp'"),
+        ("qrnn", {"windows": 2}, "has no hyper-parameter 'windows'; it has: window, pooling; did you mean 'window'"),
+    ],
+)
+def test_a_wrong_hyper_parameter_names_the_right_ones(name, hyper, message):
+    with pytest.raises(gw.CellError, match=re.escape(message)):
+        gw.cells[name].with_(**hyper)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float
@@ -243,6 +244,12 @@ class Reference:
 def _rows(value: Tensor, batch: int) -> Tensor:
     """A value as (B, units), where it is the same for every sequence too."""
     return value.expand(batch, -1) if value.dim() else value.expand(batch, 1)
+
+
+@lru_cache(maxsize=256)
+def prepared(graph: Graph, record: tuple[str, ...] = ()) -> Reference:
+    """The same graph is prepared once."""
+    return Reference(graph, record)
 
 
 class _Held:

@@ -2,6 +2,7 @@
 
 from ..graph import cell
 from ..graph.language import affine, diagonal, linear, previous, relu, sigmoid, tanh
+from .options import one_of
 
 
 @cell
@@ -37,6 +38,8 @@ def qrnn(x, c, *, window=2, pooling="fo"):
 
     Source: J. Bradbury, S. Merity, C. Xiong and R. Socher, Quasi-recurrent neural networks, ICLR 2017.
     """
+
+    one_of("pooling", pooling, ("f", "fo", "ifo"))
 
     def convolution(gate):
         older = (linear(previous(x, k), name=f"{gate}_{k}") for k in range(1, window))

@@ -2,6 +2,7 @@
 
 from ..graph import cell
 from ..graph.language import affine, relu, tanh
+from .options import one_of
 
 _SQUASHING = {"tanh": tanh, "relu": relu}
 
@@ -12,6 +13,7 @@ def rnn(x, h, *, nonlinearity="tanh"):
 
     Source: J. L. Elman, Finding structure in time, Cognitive Science 14, 1990.
     """
+    one_of("nonlinearity", nonlinearity, _SQUASHING)
     squash = _SQUASHING[nonlinearity]
     h = squash(affine(x, h))
     return h

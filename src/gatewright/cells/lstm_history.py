@@ -2,6 +2,7 @@
 
 from ..graph import cell
 from ..graph.language import affine, linear, repeat, sigmoid
+from .options import one_of
 
 
 def scaled(a, span):
@@ -18,6 +19,7 @@ def lstm_1997(x, y, c, i, o, *, cells=1, bias="all"):
 
     Source: S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9, 1997.
     """
+    one_of("bias", bias, ("all", "gates", "none"))
     into_gate = affine if bias in ("all", "gates") else linear
     into_cell = affine if bias == "all" else linear
     i_old, o_old = i, o

@@ -6,6 +6,7 @@ paper's block input z is g.
 
 from ..graph import cell
 from ..graph.language import affine, diagonal, linear, sigmoid, tanh
+from .options import letters_of
 
 ODYSSEY = """
 Source: K. Greff, R. K. Srivastava, J. Koutník, B. R. Steunebrink and J. Schmidhuber, LSTM: a search space odyssey,
@@ -23,6 +24,10 @@ def peephole_lstm(x, h, c, *, peepholes="ifo", gates="ifo", squash="gc", coupled
     Source: F. A. Gers, N. N. Schraudolph and J. Schmidhuber, Learning precise timing with LSTM recurrent networks,
     Journal of Machine Learning Research 3, 2002.
     """
+
+    letters_of("peepholes", peepholes, "ifo")
+    letters_of("gates", gates, "ifo")
+    letters_of("squash", squash, "gc")
 
     def gate(name, cell):
         if name not in gates:

@@ -4,6 +4,7 @@ from math import inf
 
 from ..graph import cell
 from ..graph.language import affine, exp, maximum, sigmoid, softplus, tanh
+from .options import one_of
 
 
 @cell(initial={"m": -inf})
@@ -14,6 +15,7 @@ def slstm(x, h, c, n, m, *, forget="sigmoid"):
 
     Source: M. Beck et al., xLSTM: extended long short-term memory, arXiv 2405.04517, 2024, equations 8-17.
     """
+    one_of("forget", forget, ("sigmoid", "exp"))
     log_i = affine(x, h, name="i")
     f_pre = affine(x, h, name="f")
     log_f = f_pre if forget == "exp" else -softplus(-f_pre)

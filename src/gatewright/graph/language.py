@@ -202,8 +202,10 @@ def mean(a: Value, *, name: str | None = None) -> Value:
     return _named(apply("mean", a), name)
 
 
-def max(a: Value, *, name: str | None = None) -> Value:
+def max(a: Value, *others: Value, name: str | None = None) -> Value:
     """The largest of the units: one value for each sequence; equal ones share the derivative."""
+    if others:
+        raise CellError(f"{current().where()}: max(a) is over the units of one value; of two take maximum(a, b)")
     return _named(apply("max", a), name)
 
 

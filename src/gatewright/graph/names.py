@@ -29,6 +29,7 @@ class Naming:
         self._updates: dict[Value, str] = {}
         self._states: dict[str, Value] = {}
         self._output: Value | None = None
+        self._lent: dict[Value, str] = {}
 
     def bind(self, name: str, value: Value, *, own: bool) -> None:
         """A local name was seen to hold a value. A value keeps the first name that it is given."""
@@ -48,6 +49,7 @@ class Naming:
 
     def results(self, states: tuple[str, ...], updates: list[Value], output: Value | None) -> None:
         """Tie the returned values to their states; a value without a name is called after its state."""
+        self._lent = self._lend()
         for state, value in zip(states, updates, strict=True):
             self._updates.setdefault(value, state)
         self.output_name = states[0]
@@ -88,8 +90,13 @@ class Naming:
             return name
         if value in self._updates:
             return None  # what a decorator calls the result is not its name
+        return self._lent.get(value)
+
+    def _lend(self) -> dict[Value, str]:
+        """The names that helpers give: those that hold one value alone, and are nobody else's."""
         taken = {*self._own.values(), *self.leaves.values(), *self.explicit.values()}
-        return next((n for n, who in self._helpers.items() if value in who and len(who) == 1 and n not in taken), None)
+        alone = {n: next(iter(who)) for n, who in self._helpers.items() if len(who) == 1 and n not in taken}
+        return {value: name for name, value in reversed(alone.items())}  # the first of several is kept
 
     def _equation_name(self, value: Value) -> str | None:
         """The name of the equation that a value is; a name that was given again is the later value's."""

@@ -82,7 +82,7 @@ class Tracer:
             raise CellError(f"{self.where()}: name={name!r}: expected a name such as 'f'")
         if not product and identifier(name) in self.naming.taken():
             raise CellError(f"{self.where()}: name={name!r} is the name of an input, or of another value")
-        (self.naming.stems if product else self.naming.explicit)[value] = name
+        (self.naming.stems if product else self.naming.explicit)[value] = identifier(name)
 
     def sees_inputs_only(self, value: Value) -> bool:
         return all(n.op != "state" for n in topological([value.node]))

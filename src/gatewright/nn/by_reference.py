@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import dropout
 
 from ..backends.masks import earlier, in_order, remembered, reversed_in_time
-from ..backends.reference import Reference, Sequences
+from ..backends.reference import Sequences, prepared
 from .call import Call
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _direction(
     like = sequences.inputs[0]
     widths = layer.state_sizes
     initial = [like.new_full((widths[s.name],), s.initial) for s in layer.cell.graph.states]
-    reference = Reference(layer.equations, record=tuple(widths) if call.every else ())
+    reference = prepared(layer.equations, tuple(widths) if call.every else ())
     outputs, final, records = reference.run(layer.named_weights(k, d), sequences, began, initial)
     series = [(outputs, layer.output_size // layer.directions)]
     series += [(records[name], width) for name, width in widths.items()] if call.every else []

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..backends import vendor
-from ..backends.reference import Reference, Sequences
+from ..backends.reference import Sequences, prepared
 from ..cells import zoo
 from ..graph import Cell
 from ..graph.cell import width_sizes
@@ -38,7 +38,6 @@ class _StepCell(nn.Module):
         if not bias:
             self.register_parameter("bias_ih", None)
             self.register_parameter("bias_hh", None)
-        self._reference = Reference(self._graph)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -76,7 +75,7 @@ class _StepCell(nn.Module):
 
     def _by_reference(self, x: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         weights = self._layout.weights(self._tensors())
-        _, final, _ = self._reference.run(weights, Sequences((x.unsqueeze(0),), {}), states, states)
+        _, final, _ = prepared(self._graph).run(weights, Sequences((x.unsqueeze(0),), {}), states, states)
         return tuple(final)
 
     def _by_vendor(self, x: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from ..check import check
@@ -11,6 +10,7 @@ from ..errors import CellError, NotationError, suggestion
 from ..graph import Graph, State
 from ..node import Node, Param, const, node, topological
 from ..ops import OPS
+from .roles import Roles
 from .scanner import Token
 from .syntax import FUNCTIONS, Syntax, Text, Tree
 
@@ -59,126 +59,37 @@ class Builder:
     def __init__(self, text: Text):
         self.text = text
         self.scanner = text.scanner
-        self.trees: dict[str, Tree] = {}
-        self.order: dict[str, int] = {}
-        for token, tree in text.equations:
-            if token.name in self.trees:
-                raise self.error(f"{token.name} has two equations", token)
-            self.order[token.name] = len(self.trees)
-            self.trees[token.name] = tree
+        self.roles = Roles(text)
         self.values: dict[str, Node] = {}
         self.params: dict[str, tuple[Node, Node | None, Token]] = {}
         self.written: set[str] = set()
         self.now = ""
-        self.inputs = list(text.header.inputs) if text.header else []
-        self.states = list(text.header.states) if text.header else self._find_states()
-        self._check_header()
 
     def error(self, message: str, token: Token) -> NotationError:
         return self.scanner.error(message, token.start, token.end)
 
     def graph(self, name: str) -> Graph:
         """The graph: equations in the order in which they can be computed."""
-        for equation in self._sorted():
+        for equation in self.roles.in_order():
             self.now = equation
-            self.values[equation] = self.build(self.trees[equation])
-        if not self.inputs:
+            self.values[equation] = self.build(self.roles.trees[equation])
+        if not self.roles.inputs:
             raise CellError("the text reads no input, such as x_t: a cell has one at least")
         initial = {s: value for s, (value, _) in self.text.initial.items()}
-        if unknown := [s for s in initial if s not in self.states]:
-            states, token = ", ".join(self.states), self.text.initial[unknown[0]][1]
+        if unknown := [s for s in initial if s not in self.roles.states]:
+            states, token = ", ".join(self.roles.states), self.text.initial[unknown[0]][1]
             raise self.error(f"{token.name} has a value, but {unknown[0]} is no state ({states})", token)
         for raw, (_, token) in self.text.widths.items():
             if raw not in self.written:
                 raise self.error(f"no parameter is called {raw}", token)
         graph = Graph(
-            inputs=tuple(self.inputs),
-            states=tuple(State(s, self.values[s], initial.get(s, 0.0)) for s in self.states),
-            equations=tuple((e, n) for e, n in self._ranked() if not e.startswith("_")),
-            output_name=self.text.header.output if self.text.header else self._output(),
+            inputs=tuple(self.roles.inputs),
+            states=tuple(State(s, self.values[s], initial.get(s, 0.0)) for s in self.roles.states),
+            equations=tuple((e, self.values[e]) for e in self.roles.trees if not e.startswith("_")),
+            output_name=self.roles.output(),
         )
         check(graph, name, params=graph.params)
         return graph
-
-    def _output(self) -> str:
-        """Without a first line: the last equation where it is no state and nothing reads it, else a state."""
-        last = self.text.equations[-1][0].name
-        read = {t.name for _, tree in self.text.equations for t in _names(tree)}
-        return last if last not in self.states and last not in read else self.states[0]
-
-    # -- roles of names ------------------------------------------------------------------------------
-
-    def _find_states(self) -> list[str]:
-        """Names used one step back, or bare before their equation is complete; the output first."""
-        found: dict[str, None] = {}
-        explicit: dict[str, Token] = {}
-        bare: dict[str, Token] = {}
-        for index, (_, tree) in enumerate(self.text.equations):
-            for token in _names(tree):
-                if token.name not in self.trees:
-                    continue
-                if token.time is not None and token.time < 0:
-                    explicit.setdefault(token.name, token)
-                    found[token.name] = None
-                elif token.time is None and index <= self.order[token.name]:
-                    bare.setdefault(token.name, token)
-                    found[token.name] = None
-        for both in explicit.keys() & bare.keys():
-            raise self.error(
-                f"the old value of {both} is written as {both} here and as {both}_{{t-1}} elsewhere: choose one",
-                bare[both],
-            )
-        if not found:
-            raise self.error(
-                "no state: a value of the step before, such as h_{t-1}, stands nowhere",
-                self.text.equations[0][0],
-            )
-        last = max(found, key=lambda s: self.order[s])
-        first = next((s for s in ("h", "H") if s in found), last)
-        return [first, *(s for s in found if s != first)]
-
-    def _check_header(self) -> None:
-        header = self.text.header
-        if header is None:
-            return
-        for needed in (header.output, *header.states):
-            if needed not in self.trees:
-                raise CellError(f"{header.name}: the first line promises {needed}_t, but no equation gives it")
-        for called in header.inputs:
-            if called in self.trees:
-                raise CellError(f"{header.name}: {called} is an input, and an equation gives it too")
-
-    def _sorted(self) -> list[str]:
-        """The equations, each behind those that it needs; as written where that is possible."""
-        needs = {e: self._needs(e, tree) for e, tree in self.trees.items()}
-        done: list[str] = []
-        sorter = TopologicalSorter(needs)
-        try:
-            sorter.prepare()
-        except CycleError as cycle:
-            circle = cycle.args[1][::-1]
-            around = " → ".join(circle if len(circle) < 9 else [*circle[:4], "…", *circle[-3:]])
-            token = next(t for t, _ in self.text.equations if t.name == cycle.args[1][0])
-            raise self.error(
-                f"{around}: each needs the other in the same step; one of them should be read at t-1", token
-            ) from None
-        while sorter.is_active():
-            ready = sorted(sorter.get_ready(), key=lambda e: self.order[e])
-            done += ready
-            sorter.done(*ready)
-        return done
-
-    def _ranked(self) -> list[tuple[str, Node]]:
-        return [(e, self.values[e]) for e in self.trees]
-
-    def _needs(self, equation: str, tree: Tree) -> set[str]:
-        return {t.name for t in _names(tree) if t.name in self.trees and not self._is_old(t, equation)}
-
-    def _is_old(self, token: Token, equation: str) -> bool:
-        """Whether a name means the value of the step before."""
-        if token.time is not None:
-            return token.time < 0
-        return token.name in self.states and self.order[equation] <= self.order[token.name]
 
     # -- trees into nodes ----------------------------------------------------------------------------
 
@@ -313,7 +224,7 @@ class Builder:
         """`g(…)` and `h(…)`, where no equation gives them: the tanh of a block's input and output."""
         token = tree.token
         bare = tree.kind == "name" and token.raw in ("g", "h")
-        return bare and not {token.name} & {*self.trees, *self.inputs} and self._opens(token)
+        return bare and not {token.name} & {*self.roles.trees, *self.roles.inputs} and self._opens(token)
 
     def _opens(self, token: Token) -> bool:
         return re.compile(r"\s*(?:\\left\s*)?[(\[]").match(self.scanner.text, token.end) is not None
@@ -355,9 +266,9 @@ class Builder:
 
     def value(self, token: Token) -> Node | None:
         """The node that a name means, or None where it is a parameter."""
-        if token.name in self.inputs:
+        if token.name in self.roles.inputs:
             return self._input(token)
-        if token.name in self.trees:
+        if token.name in self.roles.trees:
             return self._equation(token)
         if token.time is not None and token.time < 0:
             return self._new_input(token)
@@ -371,9 +282,9 @@ class Builder:
         return node("previous", leaf, attr=back) if back else leaf
 
     def _equation(self, token: Token) -> Node:
-        if not self._is_old(token, self.now):
+        if not self.roles.is_old(token, self.now):
             return self.values[token.name]
-        if token.name not in self.states:
+        if token.name not in self.roles.states:
             raise self.error(f"{token.name}_{{t-1}} is read, but {token.name} is no state of the first line", token)
         if token.time is not None and token.time < -1:
             raise self.error(f"a state reaches one step back: carry {token.name}_{{t-1}} in a state of its own", token)
@@ -384,7 +295,7 @@ class Builder:
         if token.time == 0:
             # The values of a text with a first line are all known: its W_f_t is the weight of f_t.
             called = "_".join((*token.subs, "t"))
-            if called not in self.trees and not (self.text.header and token.subs):
+            if called not in self.roles.trees and not (self.text.header and token.subs):
                 return False
         of_kind = _PARAMETER.fullmatch(token.text) or (token.subs and _WITH_SUBSCRIPT.fullmatch(token.text))
         return bool(of_kind)
@@ -394,7 +305,7 @@ class Builder:
         plain_input = token.time is not None or token.text in ("x", "X")
         if self.text.header or not plain_input:
             raise self.error(self._not_defined(token), token)
-        self.inputs.append(token.name)
+        self.roles.inputs.append(token.name)
         return self._input(token)
 
     def _not_defined(self, token: Token) -> str:
@@ -402,7 +313,7 @@ class Builder:
             return f"{token.name} is no function of a cell; it knows {', '.join(FUNCTIONS)}" + suggestion(
                 token.name, FUNCTIONS
             )
-        known = [*self.trees, *self.inputs]
+        known = [*self.roles.trees, *self.roles.inputs]
         return (
             f"{token.name} is not defined: no equation gives it, and it is no input and no parameter "
             f"(W_, U_, b_, p_){suggestion(token.name, known)}"
@@ -421,15 +332,3 @@ class Builder:
         if known[0] is not param or known[1] is not vector:
             raise self.error(f"{name} stands for two different parameters: give one of them another name", token)
         return param
-
-
-def _names(tree: Tree) -> list[Token]:
-    """The names in a tree, in order."""
-    found: list[Token] = []
-    stack = [tree]
-    while stack:
-        current = stack.pop()
-        if current.kind == "name":
-            found.append(current.token)
-        stack.extend(reversed(current.parts))
-    return found
