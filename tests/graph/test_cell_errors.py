@@ -135,6 +135,7 @@ def test_a_branch_says_what_to_write_and_where_it_stands():
     assert re.match(r"test_cell_errors\.py:\d+ \(`if a > 0:`\): ", str(error.value))
 
 
+@pytest.mark.slow
 def test_a_loop_without_an_end():
     with pytest.raises(gw.CellError, match="cell endless makes more than 40000 values"):
 
@@ -376,6 +377,7 @@ def test_name_cannot_be_an_inputs_or_anothers():
 # -- sizes ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_too_large():
     @refused(f"has .* operations: at most {MAX_NODES} are allowed")
     def large(x, h):
@@ -384,6 +386,7 @@ def test_a_cell_that_is_too_large():
         return h
 
 
+@pytest.mark.slow
 def test_a_cell_of_thousands_of_terms_works():
     @gw.cell
     def long(x, h):

@@ -507,6 +507,7 @@ def test_latex_has_a_first_line_only_where_the_order_does_not_follow():
     assert r"c_{t}, n_{t}, m_{t} &= \mathrm{slstm}(x_{t}; h_{t-1}, c_{t-1}" in gw.cells.slstm.latex()
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(recipes())
 def test_random_cells_as_text_and_as_latex(recipe):
@@ -634,6 +635,7 @@ def test_only_a_str_is_read(thing):
 # -- bounds --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", ["+", "-", "*", "/"])
 def test_long_sums_and_products(sign: str):
     cell = gw.parse(f"h_t = tanh(W x_t + U h_{{t-1}}){f' {sign} x_t' * 5000}")
@@ -738,6 +740,7 @@ def test_any_text(text: str):
     parses_or_explains(f"{OK}{text}")
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.lists(st.sampled_from(PIECES), max_size=30))
 def test_any_row_of_pieces(pieces: list[str]):
@@ -745,6 +748,7 @@ def test_any_row_of_pieces(pieces: list[str]):
     parses_or_explains(f"{OK}h_t = h_{{t-1}} + x_t {''.join(pieces)}")
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.data())
 def test_texts_with_a_mistake(data):

@@ -41,6 +41,7 @@ def by_autograd(layer: torch.nn.Module, x: torch.Tensor, **kwargs) -> dict[str, 
 # -- derivatives of derivatives ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", gw.cells)
 def test_every_cell_is_differentiable_twice(name):
     """Against finite differences, in inputs, states and weights, with a length and a reset."""
@@ -210,6 +211,7 @@ def test_single_steps(kind):
 # -- programs --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_export(name):
     layer = made(name, backend="reference").eval()

@@ -108,6 +108,7 @@ def test_killed_and_resumed(small: Settings, tmp_path: Path, prose_file: Path) -
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_any_write_leaves_the_checkpoint_before(
     small: Settings, tmp_path: Path, prose_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +203,7 @@ def test_a_loss_that_is_no_number_is_an_error(small: Settings, tmp_path: Path, p
     assert RunFolder(tmp_path / "m").read()[0]["progress"]["update"] == 0
 
 
+@pytest.mark.slow
 def test_a_time_budget_ends_the_run(small: Settings, prose: str) -> None:
     began = time.perf_counter()
     model = LanguageModel(**small, minutes=0.02).fit(prose)
