@@ -23,14 +23,5 @@ def _one_thread_and_a_seed():
     torch.manual_seed(0)
 
 
-@pytest.fixture
-def shared_data() -> Path:
-    """The folder of real data beside the checkout; tests that need it say so where it is not there."""
-    folder = Path(__file__).parents[2] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip("the data sets of ../shared/data are not here")
-    return folder
-
-
 def pytest_addoption(parser):
     parser.addoption("--refresh", action="store_true", help="write the golden files anew")

@@ -44,6 +44,7 @@ BINARY = {
     "maximum": gw.maximum,
     "minimum": gw.minimum,
     "pow": lambda a, b: (gw.sigmoid(a) + 0.5) ** gw.tanh(b),
+    "narrow": lambda a, b: gw.sum(gw.where(a > b, gw.mean(a), gw.mean(a))) + gw.where(a < b, 1.0, 1.0) * b,
     "greater": lambda a, b: gw.where(a > b, a, 0.5 * b),
     "less": lambda a, b: gw.where(a <= b, b * b, -a),
 }

@@ -120,7 +120,7 @@ def test_shared_gates_are_narrower():
     lstm = gw.cells.lstm_1997.with_(cells=3)
     sizes = lstm.graph.sizes({"I": 2, "H": 6})
     assert {sizes.shape(p)[0] for p in lstm.params if p.attr.name in ("W_i", "W_o")} == {2}
-    with pytest.raises(gw.CellError, match="H/3 is not a whole number of units"):
+    with pytest.raises(gw.CellError, match="H/3 = 5/3 is not a whole number of units"):
         lstm.graph.sizes({"I": 2, "H": 5})
 
 

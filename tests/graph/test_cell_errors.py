@@ -414,3 +414,27 @@ def test_widths_that_do_not_fit_name_the_equations_between_them():
         gw.Recurrent(residual, 3, 4)
     assert "in n_t = a_t ⊙ tanh(" in str(error.value)
     assert "in a_t = x_t + 1" not in str(error.value)  # a number fits any width
+
+
+def test_a_product_of_a_number_is_a_bias():
+    with pytest.raises(gw.CellError, match=r"V meets no input and no state: what it would learn is a bias, bias\(\)"):
+        gw.parse("h_t = tanh(W x_t + U h_{t-1} + V 2 + b)")
+
+
+def test_a_list_of_states_is_returned_as_well_as_a_tuple():
+    def cell(x, h, c):
+        c = gw.sigmoid(gw.affine(x, h)) * c
+        h = gw.tanh(c)
+        return [h, c]
+
+    assert gw.cell(cell).states == ("h", "c")
+
+
+def test_an_unused_product_is_named_before_the_input_that_it_reads():
+    with pytest.raises(gw.CellError, match="W_u is a parameter of the cell, but u is computed and never used"):
+
+        @gw.cell
+        def forgets(x, h):
+            u = gw.linear(x)
+            h = gw.tanh(gw.affine(h))
+            return h

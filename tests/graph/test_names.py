@@ -723,3 +723,28 @@ def test_weights_are_matched_by_name_when_two_lines_are_swapped():
         torch.testing.assert_close(theirs[name], weight, rtol=0, atol=0)
     x = torch.randn(5, 2, 3)
     torch.testing.assert_close(second(x)[0], first(x)[0])
+
+
+def test_a_helper_called_once_names_as_one_called_twice():
+    """A second gate must not rename the first one's weights: saved ones would no longer load."""
+
+    def gate(x, h):
+        pre = gw.affine(x, h)
+        return gw.sigmoid(pre)
+
+    @gw.cell
+    def one(x, h):
+        i = gate(x, h)
+        h = i * gw.tanh(h)
+        return h
+
+    @gw.cell
+    def two(x, h):
+        i = gate(x, h)
+        f = gate(x, h)
+        h = f * h + i * gw.tanh(h)
+        return h
+
+    assert [p.attr.name for p in one.params] == ["W_i", "U_i", "b_i"]
+    assert {p.attr.name for p in one.params} <= {p.attr.name for p in two.params}
+    assert {"i", "i_pre"} <= set(one.graph.watchable())

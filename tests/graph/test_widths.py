@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,7 +97,7 @@ def test_repeat_multiplies_and_a_multiple_must_be_whole():
     blocks = gw.cells.lstm_2000
     assert width(blocks, "i") == "H/2"
     assert shapes(blocks, 3, 6)["W_i"] == (3, 3)
-    with pytest.raises(gw.CellError, match="widths don't fit: H/2 is not a whole number of units, not 5/2"):
+    with pytest.raises(gw.CellError, match="widths don't fit: H/2 = 5/2 is not a whole number of units"):
         sizes(blocks, 3, 5)
 
 
@@ -183,3 +184,17 @@ def test_repeats_compose(counts: list[int], unit: int):
     if product > 1:
         with pytest.raises(gw.CellError, match="a whole number of units"):
             sizes(repeated, 3, unit * product + 1)
+
+
+def test_without_bias_leaves_offsets_out_and_nothing_else():
+    cell = gw.parse("h_t = tanh(W x_t + U h_{t-1} + b_h) ⊙ sum(where(x_t > 0, 1, 1))")
+    graph = cell.graph.without_bias()
+    assert [p.attr.name for p in graph.params] == ["W", "U"]
+    x = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+    layer = gw.Recurrent(cell, 3, 4, bias=False)
+    y, _ = layer(x.unsqueeze(0))
+    views = layer.weights()
+    expected = torch.tanh(x @ views["W"].T) * 3
+    torch.testing.assert_close(y[0], expected)
+    with pytest.raises(gw.CellError, match="bias=False: b_s is no offset"):
+        gw.Recurrent(gw.parse("h_t = tanh(W x_t + U h_{t-1}) ⊙ sum(exp(b_s))"), 3, 4, bias=False)

@@ -59,9 +59,10 @@ def _quotient(n: Node, g: Node) -> Adjoints:
 
 def _power(n: Node, g: Node) -> Adjoints:
     a, b = n.args
-    base = select("eq", b, ZERO, ZERO, mul(g, mul(b, power(a, sub(b, ONE)))))
+    base = mul(g, mul(b, power(a, sub(b, ONE))))
     if b.op == "const":
-        return base, None
+        return (base if b.attr else None), None
+    base = select("eq", b, ZERO, ZERO, base)
     vanishes = select("ge", b, ZERO, ZERO, mul(g, mul(n, node("log", a))))  # 0^b is 0 for b ≥ 0
     return base, select("eq", a, ZERO, vanishes, mul(g, mul(n, node("log", a))))
 

@@ -98,7 +98,7 @@ class Cell:
         """
         for key in hyper:
             if key not in self.hyper:
-                known = ", ".join(self.hyper) or "none"
+                known = ", ".join(self.hyper) or ("none" if self._source else "none, since it was read from text")
                 raise CellError(
                     f"cell {self.name} has no hyper-parameter {key!r}; it has: {known}" + suggestion(key, self.hyper)
                 )

@@ -19,8 +19,8 @@ def check(graph: Graph, name: str, params: tuple[Node, ...]) -> None:
     needed = set(topological(graph.results))
     if len(needed) > MAX_NODES:
         raise CellError(f"cell {name} has {len(needed)} operations: at most {MAX_NODES} are allowed")
-    _every_input_is_read(graph, name, needed)
     _every_parameter_is_used(graph, name, needed, params)
+    _every_input_is_read(graph, name, needed)
     _every_name_is_one_thing(graph, name)
     for n in needed:
         _operation(n, name)
@@ -76,5 +76,9 @@ def _every_name_is_one_thing(graph: Graph, name: str) -> None:
 
 
 def _operation(n: Node, name: str) -> None:
+    if n.op == "linear" and not any(m.op in ("input", "state") for m in topological([n.args[1]])):
+        raise CellError(
+            f"cell {name}: {n.args[0].attr.name} meets no input and no state: what it would learn is a bias, bias()"
+        )
     if n.op == "repeat" and n.attr > MAX_REPEAT:
         raise CellError(f"cell {name}: repeat(v, {n.attr}): at most {MAX_REPEAT} times")

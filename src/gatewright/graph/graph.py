@@ -111,9 +111,20 @@ class Graph:
         return printer.expression(n)
 
     def without_bias(self) -> Graph:
-        """The same equations with every bias left out."""
-        zero = node("const", attr=0.0)
-        return self.mapped(lambda n: zero if n.op == "param" and n.attr.kind == "b" else n).simplified()
+        """The same equations with every bias left out; raises `CellError` where one is more than an offset."""
+
+        def is_bias(n: Node) -> bool:
+            return n.op == "param" and n.attr.kind == "b"
+
+        def rule(n: Node) -> Node:
+            if n.op in ("add", "sub") and is_bias(n.args[1]):
+                return n.args[0]
+            return n.args[1] if n.op == "add" and is_bias(n.args[0]) else n
+
+        bare = self.mapped(rule).simplified()
+        if left := [n.attr.name for n in topological(bare.results) if is_bias(n)]:
+            raise CellError(f"bias=False: {left[0]} is no offset that could be left out of these equations")
+        return bare
 
     def mapped(self, rule) -> Graph:
         """The graph with `rule` applied to every node, arguments first."""

@@ -93,6 +93,8 @@ class _Matcher:
             return
         if p.op == "param" and g in bound.values():
             return  # one parameter cannot stand for two
+        if p.op not in ("param", "input", "state") and p.attr != g.attr:
+            return  # forms are hashes, and unlike numbers may share one
         if p.op in ("add", "mul"):
             found = self.any_order(_terms(p, p.op), _terms(g, g.op), bound)
         else:

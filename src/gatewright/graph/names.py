@@ -95,8 +95,12 @@ class Naming:
     def _lend(self) -> dict[Value, str]:
         """The names that helpers give: those that hold one value alone, and are nobody else's."""
         taken = {*self._own.values(), *self.leaves.values(), *self.explicit.values()}
+        # `i = gate(x, h)`: what the helper calls the argument of its sigmoid is i_pre, however often it is called
+        squashed = {v.args[0] for v in (*self._own, *self.explicit) if v.node.op in SQUASHING}
         alone = {n: next(iter(who)) for n, who in self._helpers.items() if len(who) == 1 and n not in taken}
-        return {value: name for name, value in reversed(alone.items())}  # the first of several is kept
+        return {
+            value: name for name, value in reversed(alone.items()) if value not in squashed
+        }  # the first of several is kept
 
     def _equation_name(self, value: Value) -> str | None:
         """The name of the equation that a value is; a name that was given again is the later value's."""

@@ -78,7 +78,6 @@ ROWS = (
 )
 
 OPS: dict[str, Op] = {row.name: row for row in ROWS}
-COMMUTATIVE = frozenset({"add", "mul", "maximum", "minimum", "eq", "ne"})
 SQUASHING = frozenset({"sigmoid", "tanh", "relu", "softplus"})
 """Where `f` is directly one of these, its argument can be watched as `f_pre`."""
 INTERNAL = frozenset({"adjoint", "units", "block_sum", "spread", "linear_t", "outer", "total"})

@@ -1,7 +1,8 @@
 """Passes that keep a graph's meaning: each is small, pure and has a name; the pipeline is a list.
 
 Common subexpressions need no pass: nodes are hash-consed. A pass never assumes that a value is finite, so
-`0 ⊙ a` stays (it is NaN where a is infinite) and `a − a` stays.
+`0 ⊙ a` stays (it is NaN where a is infinite) and `a − a` stays; nor that one value is as wide as a vector, so
+`where(c, a, a)` stays (it is as wide as c).
 """
 
 from __future__ import annotations
@@ -22,9 +23,7 @@ Pass = Callable[["Graph"], "Graph"]
 
 def fold_constant(n: Node) -> Node:
     row = OPS[n.op]
-    if n.op == "where" and n.args[0].op == "const":
-        return n.args[1] if n.args[0].attr else n.args[2]
-    if row.fold is None or any(a.op != "const" for a in n.args):
+    if row.fold is None or row.kind == "compare" or any(a.op != "const" for a in n.args):
         return n
     try:
         value = row.fold(*(a.attr for a in n.args))
@@ -52,8 +51,6 @@ def drop_identity(n: Node) -> Node:
             return node("sub", a, b.args[0])
         case ("sub", (a, b)) if b.op == "neg":
             return node("add", a, b.args[0])
-        case ("where", (_, a, b)) if a is b:
-            return a
     return n
 
 

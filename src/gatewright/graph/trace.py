@@ -231,8 +231,10 @@ def _results(returned: object, states: tuple[str, ...], tracer: Tracer) -> tuple
     closing = "," if len(states) == 1 else ""
     wanted = f"return {listed}, or return y, ({listed}{closing}) where the output y is no state"
     output = None
-    if isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], tuple):
-        output, returned = lift(returned[0], "the returned output"), returned[1]
+    if isinstance(returned, list):
+        returned = tuple(returned)
+    if isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], tuple | list):
+        output, returned = lift(returned[0], "the returned output"), tuple(returned[1])
     found = returned if isinstance(returned, tuple) else (returned,)
     if returned is None:
         raise CellError(f"cell {tracer.name} returns nothing: expected `{wanted}`")

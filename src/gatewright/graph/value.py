@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -222,8 +222,8 @@ def unknown_operation(written: str, name: str) -> str:
 def known_operations() -> list[str]:
     """What a cell can say, by the names that gatewright exports."""
     said = [row.name for row in OPS.values() if row.kind not in ("leaf", "product", "compare")]
-    signs = {"add", "sub", "mul", "div", "neg"}
-    products = ["affine", "linear", "diagonal", "bias", "previous"]
+    signs = {"add", "sub", "mul", "div", "neg", "pow"}
+    products = ["affine", "linear", "diagonal", "bias", "previous", "constant"]
     return [name for name in said if name not in INTERNAL | signs] + products
 
 
@@ -267,6 +267,3 @@ def apply(op: str, *operands: object, attr: Any = None) -> Value:
         if wanted and not condition:
             raise value.error("where needs a condition first, such as a > 0")
     return Value(node(op, *(v.node for v in values), attr=attr), values)
-
-
-Operation = Callable[..., Value]

@@ -217,7 +217,7 @@ class Sizes:
         value = root.ratio * self._roots[root.symbol]
         if value.denominator != 1 or value < 1:
             symbol = self._widths._plain(w)
-            raise Misfit(str(symbol), f"a whole number of units, not {value}", [])
+            raise Misfit(f"{symbol} = {value}", "a whole number of units", [])
         return int(value)
 
     def of(self, n: Node) -> int:

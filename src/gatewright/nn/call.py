@@ -12,6 +12,7 @@ from . import arguments
 if TYPE_CHECKING:
     from .stack import Stack
 
+BACKENDS = ("auto", "reference", "vendor")
 State = Tensor | tuple[Tensor, ...]
 
 

@@ -80,8 +80,10 @@ def default(graph: Graph, views: Mapping[str, Tensor], heads: int = 1) -> None:
     for param in _remembering_diagonals(graph):
         nn.init.uniform_(views[param.attr.name])
     for sign, gate in _keepers(graph).values():
-        for bias in (n for n in _chain(gate.args[0], ("add",)) if n.op == "param" and n.attr.kind == "b"):
-            first = next(name for name in views if name in (bias.attr.name, f"{bias.attr.name}_x"))
+        biases = {n.attr.name for n in _chain(gate.args[0], ("add",)) if n.op == "param" and n.attr.kind == "b"}
+        halves = biases | {f"{name}_x" for name in biases}
+        first = next((name for name in views if name in halves), None)  # of two biases only the sum counts
+        if first is not None:
             views[first].fill_(sign * KEEP)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..graph import CellError, Graph, Node, Sizes
 from ..graph.cell import width_sizes
+from ..graph.errors import UnknownName, suggestion
 from ..graph.node import topological
 from . import arguments
 from .torch_form import TorchForm, torch_form
@@ -31,6 +32,19 @@ class Stored:
     rows: tuple[tuple[str, int], ...]
 
 
+class Views(dict[str, Tensor]):
+    """Views by name; a parameter that is stored as a sum of rows says so."""
+
+    def __init__(self, parts: Mapping[str, tuple[str, ...]]):
+        super().__init__()
+        self._parts = parts
+
+    def __missing__(self, name: str) -> Tensor:
+        if len(self._parts.get(name, ())) > 1:
+            raise UnknownName(f"{name} is stored in {len(self._parts[name])} parts: {' + '.join(self._parts[name])}")
+        raise UnknownName(f"there is no weight {name!r}{suggestion(name, self)} (there are {', '.join(self)})")
+
+
 class Layout:
     """The stored tensors of one layer and direction.
 
@@ -42,7 +56,7 @@ class Layout:
 
     def views(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Live views of the stored tensors by their rows' names."""
-        found: dict[str, Tensor] = {}
+        found = Views(self.parts)
         for stored in self.stored:
             names, sizes = zip(*stored.rows, strict=True)
             found |= zip(names, tensors[stored.name].split(sizes), strict=True)
@@ -130,7 +144,7 @@ def _vector_name(graph: Graph, vector: Node, members: list[Node]) -> str:
     if vector.op == "previous":
         return f"{vector.args[0].attr}_{vector.attr}"
     named = next((name for name, n in graph.equations if n is vector), None)
-    return named or members[0].attr.name.split("_", 1)[1]
+    return named or members[0].attr.name.split("_", 1)[-1]
 
 
 @dataclass(frozen=True)

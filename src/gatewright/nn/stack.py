@@ -15,14 +15,12 @@ from ..graph import Cell, Graph
 from ..graph.node import node, topological
 from . import arguments
 from .by_reference import run
-from .call import Call, State, call_of, check_features, check_step, inputs_of, one_or_all, start
+from .call import BACKENDS, Call, State, call_of, check_features, check_step, inputs_of, one_or_all, start
 from .layout import layers
 from .rows import Rows
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
-
-BACKENDS = ("auto", "reference", "vendor")
 
 
 @dataclass(frozen=True)

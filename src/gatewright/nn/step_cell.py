@@ -11,7 +11,7 @@ from ..cells import zoo
 from ..graph import Cell
 from ..graph.cell import width_sizes
 from . import arguments, init
-from .call import one_or_all
+from .call import BACKENDS, one_or_all
 from .layout import layout
 
 
@@ -24,8 +24,8 @@ class _StepCell(nn.Module):
         super().__init__()
         arguments.check_size("input_size", input_size)
         arguments.check_size("hidden_size", hidden_size)
-        if backend not in ("auto", "reference", "vendor"):
-            raise arguments.wrong("backend", "one of auto, reference, vendor", repr(backend))
+        if backend not in BACKENDS:
+            raise arguments.wrong("backend", f"one of {', '.join(BACKENDS)}", repr(backend))
         self.cell, self.backend = cell, backend
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         self._graph = cell.graph if bias else cell.graph.without_bias()

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..cells import zoo
-from ..graph import Graph
+from ..graph import Graph, Node
 from ..graph.match import match
+from ..graph.node import node
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,22 @@ def torch_form(graph: Graph, *, bias: bool) -> TorchForm | None:
     """How these equations are one of torch's modules, or None; `bias` is whether they have any."""
     simple = graph.simplified()
     for form in FORMS:
-        pattern = zoo[form.cell].with_(**dict(form.hyper)).graph
-        names = match(pattern if bias else pattern.without_bias(), simple)
-        if names is not None:
-            return TorchForm(form, names)
+        written = zoo[form.cell].with_(**dict(form.hyper)).graph
+        for pattern in (written, _with_two_biases(written, form.gates)) if bias else (written.without_bias(),):
+            names = match(pattern, simple)
+            if names is not None:
+                return TorchForm(form, names)
     return None
+
+
+def _with_two_biases(graph: Graph, gates: str) -> Graph:
+    """b_i  →  b_i_x + b_i_h: as torch's documentation writes its equations."""
+    whole = {p for p in graph.params if p.attr.name in {f"b_{gate}" for gate in gates}}
+
+    def rule(n: Node) -> Node:
+        if n not in whole:
+            return n
+        halves = (node("param", attr=n.attr._replace(name=f"{n.attr.name}_{side}")) for side in "xh")
+        return node("add", *halves)
+
+    return graph.mapped(rule)

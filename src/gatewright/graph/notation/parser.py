@@ -206,6 +206,9 @@ class Builder:
             return node("tanh", self.build(right))
         if left.kind == "number":
             return self._times(left, right)
+        if left.kind == "matrix" and left.parts[0].kind == "number":  # 2 W x_t is 2 (W x_t)
+            times, matrix = left.parts
+            return node("mul", self.build(times), self._matrix(Tree("matrix", matrix.token, (matrix, right))))
         if self._is_matrix(left):
             return self._product(left.token, right)
         if self._is_matrix(right):
