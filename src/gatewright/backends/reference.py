@@ -232,6 +232,8 @@ class Reference:
 
     @staticmethod
     def _as_state(value: Tensor, old: Tensor) -> Tensor:
+        """As wide as the state, and of its dtype: under autocast a product is of a smaller one."""
+        value = value.to(old.dtype)
         return value if value.shape == old.shape else value.expand_as(old)
 
     @staticmethod
