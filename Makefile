@@ -14,6 +14,8 @@ help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, not " \
+	    + sys.version.split()[0] + ": make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(INPUTS) | $(BIN)/python
