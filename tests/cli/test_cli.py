@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from gatewright.tasks import LanguageModel
-from gatewright.tasks.folder import CHECKPOINTS
+from gatewright.tasks.fabric import LAUNCHERS
+from gatewright.tasks.folder import CHECKPOINTS, CONFIG, WEIGHTS
 
 COMMAND = [sys.executable, "-c", "from gatewright.cli.main import run; run()"]
 SMALL = ["--hidden-size", "12", "--batch-size", "4", "--steps", "8", "--progress", "lines"]
@@ -102,25 +104,79 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     "file": ("train text.txt --out text.txt", 2, r"text\.txt: is a file, expected a folder"),
     "no folder": ("evaluate m text.txt", 1, r"m: no such model folder; train one first"),
     "not a model": ("generate folder", 1, r"folder: not a model folder"),
+    "no name": ("train text.txt --out ''", 2, r"the name of the folder is empty"),
+    "somebody's folder": ("train text.txt --out foreign", 1, r"foreign.config\.json: would be overwritten"),
+    "somebody's weights": (
+        "train text.txt --out foreign --overwrite",
+        1,
+        r"foreign.config\.json: would be overwritten",
+    ),
+    "backend": ("train text.txt --out m --backend foo", 2, r"(?s)Invalid value.*backend"),
+    "vendor": ("train text.txt --out m --backend vendor --cell mgu", 2, r"make no network: .*mgu are none of torch's"),
+    "heads": ("train text.txt --out m --hidden-size 16 --heads 3", 2, r"make no network: .*heads"),
+    "seed": (
+        "train text.txt --out m --seed 99999999999999999999999",
+        2,
+        r"setting seed: expected a number below 2\*\*63",
+    ),
+    "infinite": ("train text.txt --out m --learning-rate inf", 2, r"setting learning_rate: expected a number, got inf"),
+    "memory": ("train text.txt --out m --hidden-size 100000000", 2, r"hidden_size 100000000 and .* need more memory"),
+    "long cell": (f"train text.txt --out m --cell '{'x + ' * 99}'", 2, r"setting cell: "),
+    "long equations": (f"train text.txt --out m --cell 'h = {'x + ' * 99}'", 2, r"setting cell: "),
+    "nodes": ("train text.txt --out m --nodes 2 --batch-size 4", 2, r"nodes 2: .*torchrun --nnodes 2"),
+    "resume and overwrite": ("train --out m --resume --overwrite", 2, r"--overwrite: a run that goes on"),
+    "resume and files": ("train --out m --resume --files *.txt", 2, r"--files: a run that goes on"),
     "temperature": ("generate m --temperature -1", 1, r"m: no such model folder"),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes(mistake: str, call: Any, text: Path, tmp_path: Path) -> None:
+def test_mistakes(mistake: str, call: Any, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty.txt").write_bytes(b"")
     (tmp_path / "binary.bin").write_bytes(b"abc\0def")
     (tmp_path / "latin.txt").write_bytes("très".encode("latin1").replace(b"r", b"rr"))
     (tmp_path / "short.txt").write_text("0123456789")
     (tmp_path / "bad.cell").write_text("h = tanh(W x + U h + b")
+    for name in LAUNCHERS:
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "folder").mkdir()
+    (tmp_path / "foreign").mkdir()
+    for name in (CONFIG, WEIGHTS):
+        (tmp_path / "foreign" / name).write_text('{"format": "other"}')
+    contents = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     arguments, code, message = MISTAKES[mistake]
     before = sorted(tmp_path.rglob("*"))
-    done = call("language", *arguments.split())
+    done = call("language", *shlex.split(arguments))
     assert done.code == code, done.err
     assert re.search(message, done.err), done.err
     assert "Traceback" not in done.err
     assert sorted(tmp_path.rglob("*")) == before  # nothing half made is left
+    assert {p: p.read_bytes() for p in contents} == contents
+
+
+def test_a_folder_whose_name_looks_like_markup(call: Any, text: Path) -> None:
+    done = call("language", "train", "text.txt", "--out", "k[bold]", *SMALL, "--updates", "1")
+    assert done.code == 0, done.err
+    assert "k[bold]" in done.out
+    assert call("language", "train", "text.txt", "--out", "k[", "--overwrite", *SMALL, "--updates", "1").code == 0
+    done = call("language", "evaluate", "k[bold]", "text.txt")
+    assert done.code == 0 and "k[bold] on text.txt" in done.out
+    assert call("language", "generate", "k[bold]", "--seed", str(2**63)).code == 2
+
+
+def test_a_file_does_not_hide_a_cell(call: Any, text: Path, tmp_path: Path) -> None:
+    (tmp_path / "lstm").write_bytes(b"")
+    done = call("language", "train", "text.txt", "--out", "m", *SMALL, "--cell", "lstm", "--updates", "1")
+    assert done.code == 0, done.err
+    assert LanguageModel.load(tmp_path / "m").cell_name == "lstm"
+
+
+def test_the_backend_is_named_without_a_window_of_memory(call: Any, text: Path) -> None:
+    done = call(
+        *("language", "train", "text.txt", "--out", "m", "--hidden-size", "12", "--batch-size", "4"),
+        *("--steps", "100000000", "--updates", "1", "--progress", "none"),
+    )
+    assert done.code == 0, done.err
 
 
 def test_debug_shows_where(call: Any) -> None:

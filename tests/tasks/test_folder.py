@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -18,10 +19,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewright.tasks import LanguageModel
+from gatewright.tasks import LanguageModel, run_folder
 from gatewright.tasks.checkpoint import pack, unpack
-from gatewright.tasks.errors import FolderError
+from gatewright.tasks.errors import FolderError, SettingsError
 from gatewright.tasks.folder import digest, model_bytes
+from gatewright.tasks.run_folder import RunFolder
 
 Settings = dict[str, Any]
 
@@ -153,6 +155,90 @@ def test_a_damaged_folder_is_refused_by_its_reason(folder: Path, damage: str) ->
     make(folder)
     with pytest.raises(FolderError, match=message):
         LanguageModel.load(folder)
+
+
+def change(**values: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda about: about.update(values)
+
+
+TAMPERED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no sha256": (lambda a: a.pop("sha256"), r"training\.json: damaged or changed .*KeyError: 'sha256'"),
+    "no hash of the tensors": (change(sha256={}), r"training\.json: damaged or changed"),
+    "sha256 is a list": (change(sha256=[1]), r"training\.json: damaged or changed"),
+    "version as text": (change(format_version="2"), r"training\.json: damaged or changed"),
+    "newer": (change(format_version=2), r"format version 2, and this gatewright reads up to 1"),
+    "another format": (change(format="other"), r"training\.json: not a checkpoint"),
+    "hidden size": (lambda a: a["recipe"]["settings"].update(hidden_size=13), r"training\.json: damaged or changed"),
+    "empty tree": (change(tree={"dict": []}), r"training\.json: damaged or changed .*KeyError: 'network'"),
+    "no tree": (change(tree={}), r"training\.json: damaged or changed"),
+    "no recipe": (lambda a: a.pop("recipe"), r"training\.json: damaged or changed .*KeyError: 'recipe'"),
+    "equations": (lambda a: a["recipe"].update(equations="h = = x"), r"training\.json: damaged or changed"),
+}
+
+
+@pytest.mark.parametrize("damage", TAMPERED)
+def test_a_tampered_checkpoint_is_refused_by_its_name(folder: Path, prose: str, damage: str) -> None:
+    make, message = TAMPERED[damage]
+    path = folder / "checkpoints" / "00000003" / "training.json"
+    about = json.loads(path.read_text())
+    make(about)
+    path.write_text(json.dumps(about))
+    with pytest.raises(FolderError, match=message):
+        LanguageModel.resume(folder, prose, updates=4)
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json", "model.safetensors", "checkpoints"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_somebody_elses_files_stay(small: Settings, prose: str, tmp_path: Path, name: str, overwrite: bool) -> None:
+    (tmp_path / name).mkdir() if name == "checkpoints" else (tmp_path / name).write_text("{}")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(FolderError, match=f"{name}: would be overwritten"):
+        LanguageModel(**small, updates=1).fit(prose, out=tmp_path, overwrite=overwrite)
+    assert sorted(tmp_path.rglob("*")) == before
+    if name != "checkpoints":
+        with pytest.raises(FolderError, match=f"{name}: would be overwritten"):
+            LanguageModel(**small, updates=1).fit(prose).save(tmp_path)
+        assert (tmp_path / name).read_text() == "{}"
+
+
+def test_a_folder_without_a_name(small: Settings, prose: str) -> None:
+    model = LanguageModel(**small, updates=1)
+    with pytest.raises(SettingsError, match="name of the folder is empty"):
+        model.fit(prose, out="")
+    with pytest.raises(SettingsError, match="name of the folder is empty"):
+        model.save("")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_overwriting_keeps_the_old_run_until_the_new_one_is_saved(
+    folder: Path, small: Settings, prose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(folder)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for function in ("commit", "replace_file"):
+        with monkeypatch.context() as patch:
+            patch.setattr(run_folder, function, full)
+            with pytest.raises((FolderError, OSError), match="No space left"):
+                LanguageModel(**small, cell="gru", updates=1).fit(prose, out=folder, overwrite=True)
+        assert contents(folder) == before
+    RunFolder(folder).begin(overwrite=True)  # and is killed here
+    assert not (folder / "config.json").exists()
+    assert LanguageModel.resume(folder, prose, updates=4).metrics["updates"] == 4
+    LanguageModel(**small, cell="gru", updates=1).fit(prose, out=folder, overwrite=True)
+    assert LanguageModel.load(folder).cell_name == "gru"
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "checkpoints",
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+    ]
+    assert [p.name for p in (folder / "checkpoints").iterdir()] == ["00000001"]
 
 
 def test_a_run_that_has_no_model_yet(folder: Path) -> None:

@@ -103,6 +103,11 @@ def test_an_empty_prompt_and_no_length(model: LanguageModel) -> None:
     assert model.generate("abc", length=0) == "abc"
     with pytest.raises(TextError, match="no UTF-8 form"):
         model.generate("\ud800")
+    for wrong in (3, None):
+        with pytest.raises(TextError, match=f"expected text as a string, got {type(wrong).__name__}"):
+            model.generate(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TextError, match="expected a text as a string or a path, got int"):
+        model.perplexity(3)  # type: ignore[arg-type]
 
 
 def test_a_model_of_words_puts_spaces_between_them(small: Settings, prose: str) -> None:
@@ -140,6 +145,8 @@ def test_choosing() -> None:
     assert seen(top_p=0.6, temperature=1) == {0, 1}
     assert seen(top_p=0.4, temperature=1) == {0}
     assert seen(temperature=1) == {0, 1, 2, 3}
+    assert seen(temperature=1e-320) == {0}
+    assert seen(temperature=1e300) == {0, 1, 2, 3}
     counts = [int(choose(logits, Sampling(temperature=1), generator)) for _ in range(4000)]
     assert np.bincount(counts) / 4000 == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)
 
@@ -158,6 +165,16 @@ def test_cells_of_every_kind(small: Settings, prose: str, tmp_path: Path) -> Non
     assert again.perplexity(prose) == models[3].perplexity(prose)
 
 
+def test_a_string_is_a_name_then_equations_then_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lstm").write_bytes(b"")
+    (tmp_path / "own.txt").write_text("h_t = tanh(W x_t + U h_{t-1} + b)")
+    assert LanguageModel("lstm").equations == LanguageModel(gw.cells.lstm).equations
+    assert LanguageModel("own.txt").equations == LanguageModel(Path("own.txt")).equations
+    long = "h_t = tanh(W x_t + U h_{t-1} + b)" + " " * 300
+    assert LanguageModel(long).equations.splitlines()[1:] == LanguageModel("own.txt").equations.splitlines()[1:]
+
+
 def test_cells_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"setting cell: .*'lsmt'.*'?lstm'?"):
         LanguageModel("lsmt")
@@ -170,6 +187,15 @@ def test_cells_that_are_none(tmp_path: Path) -> None:
 def test_a_model_without_weights_says_so() -> None:
     with pytest.raises(TaskError, match="no weights yet; call fit"):
         LanguageModel().generate()
+    with pytest.raises(TaskError, match="no weights yet; call fit"):
+        LanguageModel().summary()
+
+
+def test_a_model_without_metrics_has_no_summary(model: LanguageModel, tmp_path: Path) -> None:
+    model.save(tmp_path / "m")
+    (tmp_path / "m" / "metrics.json").unlink()
+    with pytest.raises(TaskError, match=r"came without metrics\.json"):
+        LanguageModel.load(tmp_path / "m").summary()
 
 
 def test_a_device_that_is_not_there(model: LanguageModel) -> None:

@@ -19,6 +19,7 @@ import torch
 from gatewright.tasks import LanguageModel, trainer
 from gatewright.tasks import checkpoint as files
 from gatewright.tasks.errors import FolderError, SettingsError, TextError, TrainingError
+from gatewright.tasks.language_job import LanguageJob
 from gatewright.tasks.progress import Silent
 from gatewright.tasks.run_folder import RunFolder
 from gatewright.tasks.schedule import learning_rate, share_done
@@ -203,6 +204,21 @@ def test_a_loss_that_is_no_number_is_an_error(small: Settings, tmp_path: Path, p
     assert RunFolder(tmp_path / "m").read()[0]["progress"]["update"] == 0
 
 
+def test_memory_that_runs_out_is_an_error_of_one_line(
+    small: Settings, prose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(LanguageJob, "loss", fail)
+    message = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+    with pytest.raises(TrainingError, match=r"out of memory; take a smaller --batch-size"):
+        LanguageModel(**small, updates=1).fit(prose)
+    message = "a fault of ours"
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        LanguageModel(**small, updates=1).fit(prose)
+
+
 @pytest.mark.slow
 def test_a_time_budget_ends_the_run(small: Settings, prose: str) -> None:
     began = time.perf_counter()
@@ -256,6 +272,12 @@ def test_schedules(schedule: Any) -> None:
     end = {"cosine": 0.02, "linear": 0.02, "constant": 1.0, "plateau": 1.0}[schedule]
     assert learning_rate(settings, 100, 1.0, 1.0) == pytest.approx(end)
     assert learning_rate(settings, 100, 1.0, 0.25) == pytest.approx(0.25 if schedule == "plateau" else end)
+
+
+def test_a_short_run_warms_up_for_a_tenth_of_it() -> None:
+    settings = TrainingSettings(schedule="constant", updates=20, warmup=50, learning_rate=1.0)
+    rates = [learning_rate(settings, u, share_done(settings, u, 0, 0, 0), 1.0) for u in range(20)]
+    assert rates == pytest.approx([0.02, 0.5] + [1.0] * 18)
 
 
 def test_the_nearest_limit_ends_a_run() -> None:

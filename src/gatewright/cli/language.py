@@ -10,6 +10,7 @@ import typer
 from gatewright.cli.errors import exit_codes, stopped
 from gatewright.cli.options import settings_options
 from gatewright.tasks import LanguageModel
+from gatewright.tasks.errors import SettingsError
 from gatewright.tasks.language_settings import LanguageSettings
 from gatewright.tasks.progress import metrics_table
 from gatewright.tasks.sampling import Sampling
@@ -32,11 +33,11 @@ Device = Annotated[str, typer.Option(help="Where to run: cpu, cuda, cuda:1, mps.
 @settings_options(LanguageSettings, TrainingSettings)
 def train(
     text: TextArgument = None,
-    out: Annotated[Path, typer.Option(help="The model folder to write.")] = Path("runs/language"),
+    out: Annotated[str, typer.Option(help="The model folder to write.")] = "runs/language",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training of the folder.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where a model is.")] = False,
     valid: Annotated[Path | None, typer.Option(help="A text for validation (default: the end of the text).")] = None,
-    files: Pattern = "*",
+    files: Annotated[str | None, typer.Option(help="Which files of a folder of text (default: all).")] = None,
     progress: Annotated[str, typer.Option(help="auto, bar, lines or none.")] = "auto",
     settings: Any = None,
 ) -> None:
@@ -45,18 +46,17 @@ def train(
     Ctrl-C stops after the current update and saves; --resume goes on.
     """
     with exit_codes():
-        if isinstance(cell := settings.get("cell"), str) and Path(cell).is_file():
-            settings["cell"] = Path(cell)
         if resume:
+            _refuse_with_resume({"--overwrite": overwrite, "--files": files is not None})
             model = LanguageModel.resume(out, text, validation=valid, progress=progress, **settings)
         else:
             model = LanguageModel(**settings)
-            model.fit(text, validation=valid, out=out, overwrite=overwrite, pattern=files, progress=progress)
+            model.fit(text, validation=valid, out=out, overwrite=overwrite, pattern=files or "*", progress=progress)
         if model.stopped:
             again = f"gatewright language train --out {out} --resume"
             stopped(model.stopped, f"stopped after update {model.metrics['updates']}; go on with: {again}")
         if model.leads:
-            _print(metrics_table(f"{out}", model.summary()))
+            _print(metrics_table(out, model.summary()))
 
 
 @app.command()
@@ -78,6 +78,11 @@ def generate(
     """Write text that goes on from a prompt."""
     with exit_codes():
         print(LanguageModel.load(folder).to(device).generate(prompt, **settings), flush=True)
+
+
+def _refuse_with_resume(given: dict[str, bool]) -> None:
+    for flag in (flag for flag, is_given in given.items() if is_given):
+        raise SettingsError(f"{flag}: a run that goes on keeps its folder and its text; leave out {flag} or --resume")
 
 
 def _print(thing: Any) -> None:

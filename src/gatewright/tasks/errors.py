@@ -6,7 +6,7 @@ into exit code 2 (the command itself was wrong) and the others into 1.
 
 from __future__ import annotations
 
-__all__ = ["FolderError", "MissingExtra", "SettingsError", "TaskError", "TextError", "TrainingError"]
+__all__ = ["FolderError", "MissingExtra", "SettingsError", "TaskError", "TextError", "TrainingError", "first_line"]
 
 
 class TaskError(ValueError):
@@ -36,3 +36,8 @@ class MissingExtra(ImportError):
         super().__init__(
             f"{purpose} needs {library}, which is not installed; install it with: pip install 'gatewright[{extra}]'"
         )
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, without the pages that some add to it."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

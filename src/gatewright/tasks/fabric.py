@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import gatewright as gw
-from gatewright.tasks.errors import MissingExtra, SettingsError, TaskError
+from gatewright.tasks.errors import MissingExtra, SettingsError, TaskError, TrainingError
 from gatewright.tasks.interrupt import Interrupt
 
 if TYPE_CHECKING:
@@ -25,12 +25,20 @@ if TYPE_CHECKING:
 
 __all__ = ["all_gather", "all_reduce", "launch", "make_fabric"]
 
+# One of these is in the environment of a process that torchrun or a cluster has started.
+LAUNCHERS = {"TORCHELASTIC_RUN_ID", "WORLD_SIZE", "RANK", "NODE_RANK", "SLURM_PROCID", "SLURM_NTASKS", "LSB_JOBID"}
 MEANT_FOR_THE_USER = (TaskError, MissingExtra, gw.CellError)
 
 
 def make_fabric(settings: TrainingSettings) -> Fabric:
     """A `Fabric` for the settings. Raises `SettingsError` for a device or precision that is not there."""
     accelerator = _accelerator(settings)
+    if settings.nodes > 1 and not LAUNCHERS & os.environ.keys():
+        raise SettingsError(
+            f"nodes {settings.nodes}: nothing has started the processes of the other machines, and this one would wait "
+            f"for them for ever; on every machine, start the same command under torchrun --nnodes {settings.nodes}, or "
+            "under a cluster's scheduler"
+        )
     try:
         from lightning_fabric import Fabric
     except ImportError as error:
@@ -94,6 +102,10 @@ def _guarded(fabric: Fabric, function: Callable[..., Any], args: tuple[Any, ...]
         return function(fabric, *args)
     except MEANT_FOR_THE_USER as error:
         return error
+    except RuntimeError as error:
+        if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
+            raise
+        return TrainingError("out of memory; take a smaller --batch-size, --steps or --hidden-size")
     finally:
         if torch.distributed.is_initialized():  # a process that ends with the group open can abort
             torch.distributed.destroy_process_group()

@@ -19,10 +19,10 @@ from gatewright.tasks.errors import FolderError, SettingsError, TaskError
 from gatewright.tasks.fabric import launch, make_fabric
 from gatewright.tasks.folder import CONFIG, METRICS, WEIGHTS, json_bytes, model_bytes, read_model
 from gatewright.tasks.language_job import LanguagePlan, check_length, language_config, train_language
-from gatewright.tasks.language_network import LanguageNetwork, Score, score
+from gatewright.tasks.language_network import LanguageNetwork, Score, check_network, score
 from gatewright.tasks.language_settings import LanguageSettings
 from gatewright.tasks.progress import check_style
-from gatewright.tasks.run_folder import RunFolder
+from gatewright.tasks.run_folder import RunFolder, folder_path
 from gatewright.tasks.sampling import Sampling, choose
 from gatewright.tasks.settings import TrainingSettings, split_settings
 from gatewright.tasks.text import check_string, open_text, survey
@@ -82,11 +82,12 @@ class LanguageModel:
         `FolderError`, or `TrainingError` where the loss is no number.
         """
         where = {"path": _path_of(text), "validation": _path_of(validation), "pattern": pattern}
+        path = None if out is None else folder_path(out)
         corpus, name = self._prepare(text, validation, pattern)
-        if out is None:
+        if path is None:
             with tempfile.TemporaryDirectory(prefix="gatewright-") as folder:
                 return self._begin(Path(folder), corpus, name, where, overwrite, progress)
-        return self._begin(Path(out), corpus, name, where, overwrite, progress)
+        return self._begin(path, corpus, name, where, overwrite, progress)
 
     @classmethod
     def resume(
@@ -104,27 +105,28 @@ class LanguageModel:
         those of the run's length and the devices may change, and the text must be the same. Raises
         `SettingsError` or `FolderError` otherwise.
         """
-        run = RunFolder(Path(folder))
+        run = RunFolder(folder_path(folder))
         run.tidy()
         about = run.read()[1]
-        recipe = about["recipe"]
-        before = {**recipe["settings"], **about["training"]}
-        if "cell" in changes and str(resolve_cell(changes["cell"])) == recipe["equations"]:
-            changes["cell"] = before["cell"]
-        _refuse_changes(before, changes)
-        settings = {name: value for name, value in {**before, **changes}.items() if name != "cell"}
-        model = cls(gw.parse(recipe["equations"], name=recipe["cell_name"]), **settings)
-        tokenizer = _saved_tokenizer(run.path / CONFIG, recipe["config_sha256"])
-        where = recipe["where"]
-        text = text if text is not None or where["path"] is None else Path(where["path"])
-        if validation is None and where["validation"] is not None:
-            validation = Path(where["validation"])
-        corpus, name = model._prepare(text, validation, where["pattern"], tokenizer)
-        if corpus.sha256 != about["text"]["sha256"]:
-            raise SettingsError(
-                f"{name}: not the text that this run began with ({about['text']['name']}); "
-                "give that one, or start a new run in another folder"
-            )
+        with run.fits_together():
+            recipe, known = about["recipe"], about["text"]
+            before = {**recipe["settings"], **about["training"]}
+            if "cell" in changes and str(resolve_cell(changes["cell"])) == recipe["equations"]:
+                changes["cell"] = before["cell"]
+            _refuse_changes(before, changes)
+            settings = {name: value for name, value in {**before, **changes}.items() if name != "cell"}
+            model = cls(gw.parse(recipe["equations"], name=recipe["cell_name"]), **settings)
+            tokenizer = _saved_tokenizer(run.path / CONFIG, recipe["config_sha256"])
+            where = recipe["where"]
+            text = text if text is not None or where["path"] is None else Path(where["path"])
+            if validation is None and where["validation"] is not None:
+                validation = Path(where["validation"])
+            corpus, name = model._prepare(text, validation, where["pattern"], tokenizer)
+            if corpus.sha256 != known["sha256"]:
+                raise SettingsError(
+                    f"{name}: not the text that this run began with ({known['name']}); "
+                    "give that one, or start a new run in another folder"
+                )
         fabric = model._check(corpus, name, progress)
         return model._launch(fabric, run.path, corpus, name, where, progress, resume=True)
 
@@ -144,10 +146,15 @@ class LanguageModel:
         return model
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the model folder: `model.safetensors`, `config.json`, `metrics.json`."""
-        path = Path(folder)
+        """Write the model folder: `model.safetensors`, `config.json`, `metrics.json`.
+
+        Raises `FolderError` where files of these names are somebody else's.
+        """
+        path = folder_path(folder)
         config = language_config(self.settings, self.tokenizer)
-        RunFolder(path).write_config(config)
+        run = RunFolder(path)
+        run.refuse_foreign()
+        run.write_config(config)
         weights = self.network.state_dict()
         replace_file(path / WEIGHTS, model_bytes("language", self.equations, self.cell_name, config, weights))
         replace_file(path / METRICS, json_bytes(self.metrics))
@@ -203,7 +210,10 @@ class LanguageModel:
         }
 
     def summary(self) -> dict[str, Any]:
-        """The figures of the training run, for a table."""
+        """The figures of the training run, for a table. Raises `TaskError` where there was none."""
+        if not self.metrics:
+            _made(self._network)
+            raise TaskError(f"this model came without {METRICS}, so there are no figures of its training")
         m, best = self.metrics, self.metrics.get("best") or {}
         return {
             "cell": self.cell_name,
@@ -270,16 +280,20 @@ class LanguageModel:
     ) -> Self:
         folder = RunFolder(path)
         fabric = self._check(corpus, name, progress)
-        if fabric.global_rank == 0:  # another one is a process that torchrun or a cluster has started beside it
-            folder.begin(overwrite=overwrite)
+        if fabric.global_rank:  # torchrun or a cluster has started this process beside the first one
+            return self._launch(fabric, path, corpus, name, where, progress, resume=False)
+        folder.begin(overwrite=overwrite)
+        try:
             folder.write_config(language_config(self.settings, corpus.tokenizer))
-        return self._launch(fabric, path, corpus, name, where, progress, resume=False)
+            return self._launch(fabric, path, corpus, name, where, progress, resume=False)
+        finally:
+            folder.put_back()  # where the new run has saved nothing, the one that it was to replace stays
 
     def _check(self, corpus: Corpus, name: str, progress: str) -> Any:
         """Find what would go wrong in training before anything is written; the Fabric to train on."""
         check_style(progress)
         check_length(corpus, name, self.training.batch_size)
-        LanguageNetwork(self.cell, corpus.tokenizer.size, self.settings)  # the widths of the equations fit
+        check_network(self.cell, corpus.tokenizer.size, self.settings)
         return make_fabric(self.training)
 
     def _launch(

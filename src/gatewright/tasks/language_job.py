@@ -67,7 +67,8 @@ def train_language(fabric: Fabric, plan: LanguagePlan) -> Outcome:
     torch.manual_seed(plan.training.seed + fabric.global_rank)  # dropout differs between processes
     if plan.resume:
         tree, _, model = folder.read()
-        trainer.restore(tree, model)
+        with folder.fits_together():
+            trainer.restore(tree, model)
     return trainer.run()
 
 
@@ -143,7 +144,7 @@ class LanguageJob(Job):
                 "validation_tokens": len(corpus.valid),
                 "vocabulary": corpus.tokenizer.size,
             },
-            "backend": self.backend(),
+            "backend": self.network.backend(),
             "parameters": sum(w.numel() for w in self.network.parameters()),
         }
 
@@ -156,12 +157,6 @@ class LanguageJob(Job):
             "where": plan.where,
             "config_sha256": hashlib.sha256(self._config).hexdigest(),
         }
-
-    def backend(self) -> str:
-        """What runs the cell in training, in the layer's own words."""
-        weight = self.network.embedding.weight
-        x = torch.zeros(self.settings.window, self.rows, weight.shape[1], dtype=weight.dtype, device=weight.device)
-        return str(self.network.recurrent.backend_for(x))
 
 
 def check_length(corpus: Corpus, name: str, rows: int) -> None:

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import gatewright as gw
-from gatewright.tasks.errors import SettingsError
+from gatewright.tasks.errors import SettingsError, TaskError, first_line
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64, Integer
 
     from gatewright.tasks.language_settings import LanguageSettings
 
-__all__ = ["LanguageNetwork", "Score", "detach", "score"]
+__all__ = ["LanguageNetwork", "Score", "check_network", "detach", "score"]
 
 LOGITS = 1 << 23  # numbers in one array of logits, at most, when scoring
 
@@ -58,6 +58,11 @@ class LanguageNetwork(nn.Module):
         self.drop_in = s.dropout if s.dropout_embedding is None else s.dropout_embedding
         self.drop_out = s.dropout if s.dropout_output is None else s.dropout_output
 
+    def backend(self) -> str:
+        """What runs the cell in training, in the layer's own words; it does not depend on how long the input is."""
+        weight = self.embedding.weight
+        return str(self.recurrent.backend_for(weight.new_zeros(1, 1, weight.shape[1])))
+
     def forward(self, tokens: Int64[Tensor, "T B"], state: Any = None) -> tuple[Float[Tensor, "T B V"], Any]:
         """Logits of the token after each, and the state after the last."""
         x = F.dropout(self.embedding(tokens), self.drop_in, self.training)
@@ -73,6 +78,21 @@ class LanguageNetwork(nn.Module):
         """The output layer, whose matrix is the embedding's where they are tied."""
         matrix = self.embedding.weight if self.decoder is None else self.decoder.weight
         return F.linear(y, matrix, self.bias)
+
+
+def check_network(cell: Any, size: int, settings: LanguageSettings) -> None:
+    """Raise `SettingsError` where no network can be made: widths, heads, backend and memory must fit."""
+    try:
+        LanguageNetwork(cell, size, settings).backend()
+    except (TaskError, gw.CellError):
+        raise
+    except (ValueError, RuntimeError, MemoryError) as error:
+        reason = first_line(error)
+        if "allocate memory" in reason or "overflow" in reason:
+            reason = (
+                f"hidden_size {settings.hidden_size} and num_layers {settings.num_layers} need more memory than is here"
+            )
+        raise SettingsError(f"these settings make no network: {reason}") from error
 
 
 class Score(NamedTuple):

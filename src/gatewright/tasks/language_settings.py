@@ -17,7 +17,7 @@ STEPS = {"chars": 128, "bytes": 128, "words": 35, "pieces": 64}
 class LanguageSettings(Settings):
     """What a language model reads and is made of."""
 
-    cell: str = setting("lstm", "a name of the zoo, or a file of equations")
+    cell: str = setting("lstm", "a name of the zoo, equations, or a file of equations")
     tokenizer: Literal["chars", "bytes", "words", "pieces"] = setting("chars", "what a token is; pieces are byte pairs")
     vocabulary: int | None = setting(
         None, "most entries of the vocabulary (all characters seen; 10000 words; 4096 pieces)"
@@ -36,7 +36,7 @@ class LanguageSettings(Settings):
         None,
         "steps that the gradient goes back (chars and bytes 128, pieces 64, words 35); the state goes on",
     )
-    backend: str = setting("auto", "what runs the cell")
+    backend: Literal["auto", "reference", "vendor"] = setting("auto", "what runs the cell")
 
     def check(self) -> None:
         for name in ("hidden_size", "num_layers", "embedding_size", "projection", "heads", "steps"):

@@ -114,7 +114,8 @@ def metrics_table(title: str, rows: dict[str, Any]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", show_header=False)
+    # A folder's name may look like markup.
+    table = Table(title=Text(title), title_justify="left", show_header=False)
     table.add_column("name")
     table.add_column("value", justify="right", overflow="fold")
     for name, value in rows.items():

@@ -42,7 +42,8 @@ def choose(
         logits[:, banned] = -torch.inf
     if sampling.temperature == 0:
         return logits.argmax(1)
-    logits = logits / sampling.temperature
+    # The largest becomes 0, so that no temperature makes it infinite.
+    logits = (logits - logits.amax(1, keepdim=True)) / sampling.temperature
     if sampling.top_k is not None and sampling.top_k < logits.shape[1]:
         lowest = logits.topk(sampling.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < lowest, -torch.inf)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["learning_rate", "make_optimizer", "share_done"]
 
 DEFAULT_EPOCHS = 20.0
+WARMUP = 0.1  # largest share of a run that its warm-up takes: a short run would never reach its learning rate
 
 
 def make_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -47,11 +48,12 @@ def share_done(
 
 
 def learning_rate(settings: TrainingSettings, update: int, share: float, factor: float) -> float:
-    """The learning rate of an update: a linear rise over `warmup` updates, then the schedule's decay.
+    """The learning rate of an update: a linear rise over `warmup` updates, but at most `WARMUP` of the run, then
+    the schedule's decay.
 
     `update` counts from 0; `share` is how much of the run is done; `factor` is the plateau schedule's.
     """
-    rise = min(1.0, (update + 1) / settings.warmup) if settings.warmup else 1.0
+    rise = min(1.0, max((update + 1) / settings.warmup, share / WARMUP)) if settings.warmup else 1.0
     match settings.schedule:
         case "cosine":
             fall = settings.final + (1 - settings.final) * (1 + math.cos(math.pi * share)) / 2

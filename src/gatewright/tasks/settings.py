@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import Any, ClassVar, Literal, Self
 from gatewright.tasks.errors import SettingsError
 
 __all__ = ["Settings", "TrainingSettings", "setting", "split_settings"]
+
+TOO_LARGE = 2**63  # torch and its random generators take 64 bits
 
 
 def setting(default: Any, help: str) -> Any:
@@ -52,6 +55,10 @@ class Settings:
 
     def _check_type(self, name: str, hint: Any) -> None:
         value = getattr(self, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SettingsError(f"setting {name}: expected {_spell(hint)}, got {value!r}")
+        if isinstance(value, int) and abs(value) >= TOO_LARGE:
+            raise SettingsError(f"setting {name}: expected a number below 2**63, got {value!r}")
         if isinstance(value, int) and not isinstance(value, bool) and _allows(hint, float):
             object.__setattr__(self, name, float(value) if not _allows(hint, int) else value)
         elif not _matches(value, hint):
@@ -140,7 +147,7 @@ class TrainingSettings(Settings):
     schedule: Literal["cosine", "linear", "constant", "plateau"] = setting(
         "cosine", "how the learning rate decays; plateau multiplies it by `decay` where validation stalls"
     )
-    warmup: int = setting(50, "updates over which the learning rate rises from 0")
+    warmup: int = setting(50, "updates over which the learning rate rises from 0 (at most a tenth of the run)")
     final: float = setting(0.02, "where cosine and linear end, as a share of the learning rate")
     decay: float = setting(0.5, "factor of the plateau schedule")
     weight_decay: float = setting(0.01, "of matrices (biases have none)")

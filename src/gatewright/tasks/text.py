@@ -102,6 +102,8 @@ def open_text(source: str | os.PathLike[str] | None, pattern: str = "*") -> Text
         return Text(DEFAULT_TEXT, content=_python_reference().encode())
     if isinstance(source, str):
         return Text(f"a text of {len(source)} characters", content=check_string(source).encode())
+    if not isinstance(source, os.PathLike):
+        raise TextError(f"expected a text as a string or a path, got {type(source).__name__}")
     path = Path(source)
     if path.is_dir():
         files = sorted(p for p in path.rglob(pattern) if p.is_file() and not _hidden(p.relative_to(path)))
@@ -185,7 +187,9 @@ def _hidden(path: Path) -> bool:
 
 
 def check_string(string: str) -> str:
-    """The string itself. Raises `TextError` where it has no UTF-8 form (a lone surrogate)."""
+    """The string itself. Raises `TextError` where it is none or has no UTF-8 form (a lone surrogate)."""
+    if not isinstance(string, str):
+        raise TextError(f"expected text as a string, got {type(string).__name__}")
     try:
         string.encode()
     except UnicodeEncodeError as error:
