@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,8 +32,7 @@ DEVICES = ("cpu", "cuda")
 """Others are left to the reference: on MPS and ROCm these kernels have given wrong results."""
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """How torch's kernel is called."""
 
     mode: str
@@ -66,20 +65,26 @@ def run(
 ) -> tuple[Tensor | PackedSequence, tuple[Tensor, ...]]:
     """The whole stack of layers in one call: (outputs, final states), as `nn.LSTM` gives them."""
     hidden = states if len(states) != 1 else states[0]
-    kernel = KERNELS[call.mode]
     options = (call.bias, call.num_layers, call.dropout, call.training, call.bidirectional)
-    with _differentiable(call, x), _quiet(states):
-        if isinstance(x, PackedSequence):
-            data, *final = kernel(x.data, x.batch_sizes, hidden, list(weights), *options)
-            return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), tuple(final)
-        y, *final = kernel(x, hidden, list(weights), *options, call.batch_first)
+    if isinstance(x, PackedSequence):
+        data, *final = _called(call, states, x.data, (x.data, x.batch_sizes, hidden, list(weights), *options))
+        return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), tuple(final)
+    y, *final = _called(call, states, x, (x, hidden, list(weights), *options, call.batch_first))
     return y, tuple(final)
 
 
-def _differentiable(call: Call, x: Tensor | PackedSequence) -> contextlib.AbstractContextManager:
+def _called(call: Call, states: tuple[Tensor, ...], x: Tensor, arguments: tuple) -> tuple[Tensor, ...]:
+    """The kernel's result. The usual call goes to it at once: behind a kernel every line here runs cold."""
+    kernel = KERNELS[call.mode]
+    if not x.is_cuda and states[0].shape[-1] == states[-1].shape[-1]:
+        return kernel(*arguments)
+    with _differentiable(call, x), _quiet(states):
+        return kernel(*arguments)
+
+
+def _differentiable(call: Call, x: Tensor) -> contextlib.AbstractContextManager:
     """cuDNN has no backward in evaluation mode; torch's own kernels do."""
-    data = x.data if isinstance(x, PackedSequence) else x
-    needs = data.is_cuda and not call.training and torch.is_grad_enabled()
+    needs = x.is_cuda and not call.training and torch.is_grad_enabled()
     return torch.backends.cudnn.flags(enabled=False) if needs else contextlib.nullcontext()
 
 

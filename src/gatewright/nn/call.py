@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
@@ -16,8 +15,7 @@ BACKENDS = ("auto", "reference", "vendor")
 State = Tensor | tuple[Tensor, ...]
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One call's arguments; layouts as the user gave them.
 
     `past` has, for each layer, the inputs before the first step that the cell looks back at: (K, B, features).
@@ -95,12 +93,12 @@ def start(
     layer: Stack, hx: State | None, like: Tensor, batch: int, *, batched: bool
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """(states, past inputs) before the first step; without any the initial values, and zeros."""
-    rows, sizes = layer.num_layers * layer.directions, layer.state_sizes
+    rows = layer.num_layers * layer.directions
     depth, widths = layer.lookback
     past = tuple(like.new_zeros(depth, batch, width) for width in widths)
     if hx is None:
-        initial = {s.name: s.initial for s in layer.cell.graph.states}
-        return tuple(like.new_full((rows, batch, size), initial[name]) for name, size in sizes.items()), past
+        return tuple(like.new_full((rows, batch, size), initial) for size, initial in layer.starts), past
+    sizes = layer.state_sizes
     names = list(sizes)
     shapes = [(rows, batch, size) if batched else (rows, size) for size in sizes.values()]
     if isinstance(hx, tuple | list) and len(hx) > len(names) and past:

@@ -83,6 +83,9 @@ class Stack(Rows, nn.Module):
         self._stored_names = tuple(self._stored())
         back = {(n.args[0].attr, n.attr) for n in topological(self._graph.results) if n.op == "previous"}
         self.looks_back: tuple[tuple[str, int], ...] = tuple(sorted(back))
+        self.directions = len(self._suffixes)
+        self.lookback = self._lookback()
+        self.starts = tuple((self._state_sizes[s.name], s.initial) for s in self._graph.states)
         # torch's kernel tells a projection by its width: one to as many units it takes for none
         self._projects_in_place = bool(form and form.projection) and len(set(self._state_sizes.values())) == 1
 
@@ -107,16 +110,11 @@ class Stack(Rows, nn.Module):
         return dict(self._state_sizes)
 
     @property
-    def directions(self) -> int:
-        return len(self._suffixes)
-
-    @property
     def equations(self) -> Graph:
         """The graph that runs: the cell's, without biases where the layer has none."""
         return self._graph
 
-    @property
-    def lookback(self) -> tuple[int, list[int]]:
+    def _lookback(self) -> tuple[int, list[int]]:
         """How many inputs are carried to the next call (K), and how many features of them in each layer."""
         if not self.looks_back or self.bidirectional:
             return 0, []
@@ -177,16 +175,23 @@ class Stack(Rows, nn.Module):
         """What will run on this input, and why: `print(layer.backend_for(x))`."""
         first = input.data if isinstance(input, PackedSequence) else input
         first = first[0] if isinstance(first, tuple) else first
-        why_not = self._vendor_refuses(first, reset is not None, states is not None)
-        if self.backend == "reference":
-            return Choice("reference", "backend='reference' was asked for")
-        if self.backend == "vendor" and why_not:
-            raise arguments.wrong("backend", "a cell and a call that the vendor's kernel knows", why_not)
-        if why_not:
-            return Choice("reference", why_not)
+        if not self._chooses_vendor(first, reset is not None, states is not None):
+            asked = "backend='reference' was asked for" if self.backend == "reference" else None
+            return Choice(
+                "reference", asked or self._vendor_refuses(first, reset is not None, states is not None) or ""
+            )
         form = self._layers[0].layout.form
         assert form is not None
         return Choice("vendor", f"the equations are torch's {vendor.NAMES[form.mode]}, and its kernel is fast")
+
+    def _chooses_vendor(self, x: Tensor, reset: bool, every: bool) -> bool:
+        """Whether the vendor's kernel runs; raises where it was asked for and cannot."""
+        if self.backend == "reference":
+            return False
+        why_not = self._vendor_refuses(x, reset, every)
+        if self.backend == "vendor" and why_not:
+            raise arguments.wrong("backend", "a cell and a call that the vendor's kernel knows", why_not)
+        return why_not is None
 
     def _vendor_refuses(self, x: Tensor, reset: bool, every: bool) -> str | None:
         if self._layers[0].layout.form is None:
@@ -235,8 +240,8 @@ class Stack(Rows, nn.Module):
             return self._packed(input, hx, lengths, reset, states)
         inputs, batched = inputs_of(self, input)
         call = call_of(self, inputs, hx, lengths, reset, states, batched=batched)
-        choice = self.backend_for(inputs[0], reset=reset, states=states)
-        output, final = self._run_vendor(call) if choice.name == "vendor" else run(self, call)
+        by_vendor = self._chooses_vendor(inputs[0], reset is not None, call.every)
+        output, final = self._run_vendor(call) if by_vendor else run(self, call)
         if not batched:
             output = output.squeeze(0 if self.batch_first else 1)
             final = tuple(s.squeeze((1 if self.batch_first else 2) if call.every else 1) for s in final)
@@ -267,7 +272,8 @@ class Stack(Rows, nn.Module):
     def _vendor_call(self) -> tuple[vendor.Call, list[Tensor]]:
         form = self._layers[0].layout.form
         assert form is not None
-        weights = [getattr(self, name) for name in self._stored_names]
+        own = self._parameters  # a parametrised weight is not there, but an attribute all the same
+        weights = [own[name] if name in own else getattr(self, name) for name in self._stored_names]
         call = vendor.Call(
             form.mode,
             self.bias,
