@@ -42,8 +42,8 @@ lint: $(VENV)/.setup  ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: $(VENV)/.setup  ## timings against torch, both sides alternating in one process
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.setup  ## timings against torch, all sides alternating in one process; also in runs/bench.json
+	$(BIN)/python -m benchmarks --json runs/bench.json
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

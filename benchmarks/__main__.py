@@ -1,67 +1,88 @@
-"""Run the comparisons and print the median ratios: `python -m benchmarks [--only TEXT] [--json FILE]`."""
+"""Compare the layers with what there is elsewhere: `make bench`, or `python -m benchmarks --only lstm gru`.
+
+All sides of a comparison run alternately in one process, and what is printed is the median of their ratios. Rows that
+are not what they must be, and rows that we lose, are marked.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import platform
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import llvmlite
 import torch
 
 import gatewright as gw
+from gatewright.backends.cpu.target import host
 
-from . import vendor
-from .timing import Result, measure
+from . import choice, compiling, own, peak, peers, report
+from .compiling import Probe
+from .timing import Race, Result
 
-ROWS = (vendor.rows,)
-"""What gives rows: more comparisons, one more entry."""
+GROUPS: dict[str, Callable[[], Iterator[Race | Probe]]] = {
+    "lstm": peers.lstm,
+    "gru": peers.gru,
+    "packed": peers.packed,
+    "proj": peers.proj,
+    "loop": peers.loop,
+    "step": peers.step,
+    "own": own.own,
+    "peak": peak.peak,
+    "compile": compiling.first,
+    "memory": compiling.memory,
+    "auto": choice.auto,
+    "vendor": choice.vendor,
+    "reference": choice.reference,
+}
+"""What can be run alone: one more entry, one more group of rows."""
 
 
 def main() -> None:
-    """Measure, print a line a row as it is done, and what we lose at the end."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose name has this in it")
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each row (default 4)")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
-    options = parser.parse_args()
+    """Measure, print a line a row as it is done, and at the end the means and what is missed."""
+    options = _arguments()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    about = {
+    about = _about(options.threads)
+    print(report.head(about), flush=True)
+    began = time.perf_counter()
+    results: list[Result] = []
+    for group in options.only or GROUPS:
+        for entry in GROUPS[group]():
+            if options.shape in report.shape_text(entry.shape):
+                for result in entry.run(options.seconds):
+                    print(report.line(result), flush=True)
+                    results.append(result)
+    means = report.means(results)
+    print(f"{report.summary(results, means)}; {time.perf_counter() - began:.0f} s")
+    if options.json:
+        report.write(options.json, about, results, means)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=list(GROUPS), metavar="GROUP", help=", ".join(GROUPS))
+    parser.add_argument("--shape", default="", metavar="TEXT", help="rows whose shape has this in it: B=32, 256,50")
+    parser.add_argument("--seconds", type=float, default=0.7, help="for each race, if 7 rounds fit (default 0.7)")
+    parser.add_argument("--threads", type=int, default=2, help="of torch and of our kernels (default 2)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
+    return parser.parse_args()
+
+
+def _about(threads: int) -> dict[str, object]:
+    """What figures depend on."""
+    return {
         "gatewright": gw.__version__,
         "torch": torch.__version__,
+        "llvmlite": llvmlite.__version__,
         "python": platform.python_version(),
         "processor": _processor(),
-        "threads": options.threads,
+        "kernels for": host().name,
+        "threads": threads,
+        "dtype": "float32",
     }
-    print(", ".join(f"{key} {value}" for key, value in about.items()))
-    print("ratio: ours / theirs, median of alternating rounds (middle half); above 1 we are slower\n")
-    print(f"{'':58} {'shape':19} {'dtype':8} {'ratio':>6}  {'middle half':13} {'µs, about':>9}")
-    results = [
-        show(measure(row, options.seconds))
-        for rows in ROWS
-        for row in rows()
-        if options.only.lower() in row.name.lower()
-    ]
-    lost = [r for r in results if r.verdict not in ("", "ok")]
-    print(f"\n{len(results)} rows; slower or over the limit: {len(lost)}")
-    if options.json:
-        table = [dataclasses.asdict(r) | {"verdict": r.verdict} for r in results]
-        options.json.write_text(json.dumps({"about": about, "rows": table}, indent=1) + "\n", encoding="utf-8")
-
-
-def show(result: Result) -> Result:
-    """One line of the table."""
-    shape = " ".join(f"{axis}={size}" for axis, size in result.shape.items())
-    middle = f"{result.low:.3f}-{result.high:.3f}"
-    print(
-        f"{result.name:58} {shape:19} {result.dtype:8} {result.ratio:6.3f}  {middle:13} {result.ours:9.0f}  "
-        f"{result.verdict}".rstrip(),
-        flush=True,
-    )
-    return result
 
 
 def _processor() -> str:

@@ -7,6 +7,8 @@ TOLERANCE = {
     (torch.float32, "reference"): 1e-5,
     (torch.float64, "vendor"): 1e-10,
     (torch.float32, "vendor"): 1e-5,
+    (torch.float64, "cpu"): 1e-10,
+    (torch.float32, "cpu"): 1e-4,
 }
 
 

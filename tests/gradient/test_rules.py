@@ -227,6 +227,7 @@ def test_no_op_lacks_a_row():
         "state",
         "param",
         "adjoint",
+        "chance",
         "units",
         "block_sum",
         "spread",

@@ -40,7 +40,12 @@ SETTINGS = [
     (("mgu", I, H), {"dropout": 1.1}, ValueError, "dropout: expected a probability from 0 to 1, got 1.1"),
     (("mgu", I, H), {"dropout": float("nan")}, ValueError, "dropout: expected a probability from 0 to 1, got nan"),
     (("mgu", I, H), {"dropout": "a"}, ValueError, "dropout: expected a probability from 0 to 1, got 'a'"),
-    (("mgu", I, H), {"backend": "fast"}, ValueError, "backend: expected one of auto, reference, vendor, got 'fast'"),
+    (
+        ("mgu", I, H),
+        {"backend": "fast"},
+        ValueError,
+        "backend: expected one of auto, cpu, reference, vendor, got 'fast'",
+    ),
     (("mgu", I, H), {"heads": 0}, ValueError, "heads: expected at least 1, got 0"),
     (("mgu", I, H), {"heads": 2.0}, TypeError, "heads: expected a whole number, got 2.0"),
     (("mgu", I, H), {"heads": 4}, ValueError, "heads=4: U_f has 6 units, which 4 heads cannot share evenly"),
@@ -253,9 +258,10 @@ def test_a_backend_that_cannot_is_an_error_not_a_silent_change():
         (gw.Recurrent("mgu", I, H, backend="vendor"), {}, "the equations of mgu are none of torch's LSTM, GRU and RNN"),
         (gw.GRU(I, H, backend="vendor"), {"reset": reset}, "torch's kernels know no resets"),
         (gw.GRU(I, H, backend="vendor"), {"states": "all"}, "torch's kernels do not give every state"),
+        (gw.Recurrent("gru", I, H, heads=2, backend="cpu"), {}, "the CPU's kernels know no heads"),
     ]:
         with pytest.raises(
-            ValueError, match=f"backend: expected a cell and a call that the vendor's kernel knows.*{why}"
+            ValueError, match=f"backend: expected a cell and a call that the .* kernels? knows?, got {why}"
         ):
             layer(X, **given)
 
@@ -270,7 +276,8 @@ def test_an_error_leaves_the_layer_as_it_was():
 
 # -- what is masked reaches nothing ------------------------------------------------------------------------
 
-RUNS = [(name, "reference") for name in gw.cells] + [(name, "vendor") for name in ("lstm", "lstmp", "gru", "rnn")]
+RUNS = [(name, backend) for name in gw.cells for backend in ("reference", "cpu")]
+RUNS += [(name, "vendor") for name in ("lstm", "lstmp", "gru", "rnn")]
 COUNTS = torch.tensor([3, 0, T, 2])
 
 

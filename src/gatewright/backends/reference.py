@@ -18,6 +18,7 @@ from torch.nn.functional import linear, softplus
 from ..graph.expand import expand, expanded
 from ..graph.graph import Graph
 from ..graph.node import Node, rewrite, topological
+from . import philox
 
 Weights = Mapping[str, Tensor]
 
@@ -99,6 +100,46 @@ def outer(g: Tensor, v: Tensor, blocks: int) -> Tensor:
     return torch.einsum("...ko,...ki->koi", *parts).flatten(0, 1)
 
 
+@dataclass(frozen=True)
+class Draw:
+    """Where the random masks of one call come from, for one layer and direction.
+
+    seed: one whole number (int64), the same for the whole call.
+    stream: where the streams of random numbers of this layer and direction begin.
+    """
+
+    seed: Tensor
+    stream: int = 0
+
+    def chance(self, p: float, index: int, *, t: range | int, sequences: int, units: int) -> Tensor:
+        """True with probability p, for each step of t, sequence and unit: the mask with this index."""
+        return philox.chance(p, seed=self.seed, stream=self.stream | index, t=t, sequences=sequences, units=units)
+
+
+class _Masks:
+    """The random masks of one run: those of a call are drawn once, those of steps for as many as one random
+    number serves."""
+
+    def __init__(self, draw: Draw):
+        self.draw = draw
+        self.found: dict[Node, tuple[int, Tensor]] = {}
+
+    def at(self, t: int) -> Callable[[Node, Tensor], Tensor]:
+        """What gives a mask at step t, from its node and a value (B, units) that is as wide."""
+
+        def mask(n: Node, like: Tensor) -> Tensor:
+            _, _, index, per_step = n.attr
+            start = t - t % philox.STEPS if per_step else 0
+            if n not in self.found or self.found[n][0] != start:
+                steps = range(start, start + philox.STEPS) if per_step else 0
+                p, (batch, units) = n.args[0].attr, like.shape
+                self.found[n] = start, self.draw.chance(p, index, t=steps, sequences=batch, units=units)
+            _, masks = self.found[n]
+            return masks[t - start] if per_step else masks
+
+        return mask
+
+
 @dataclass
 class Interpreter:
     """Evaluates nodes. `values` holds the leaves, by node, and whatever has been computed."""
@@ -106,6 +147,7 @@ class Interpreter:
     values: dict[Node, Tensor]
     like: Tensor
     heads: int = 1
+    mask: Callable[[Node, Tensor], Tensor] | None = None
 
     def run(self, order: Sequence[Node]) -> None:
         """Compute every node of a topological order that has no value yet."""
@@ -118,6 +160,10 @@ class Interpreter:
             return torch.full((), n.attr, dtype=self.like.dtype, device=self.like.device)
         args = [self.values[a] for a in n.args]
         match n.op:
+            case "chance":
+                if self.mask is None:
+                    raise ValueError("these equations have random masks: say where they come from, by draw=")
+                return self.mask(n, args[1])
             case "linear":
                 return product(args[0], args[1])
             case "linear_t":
@@ -169,6 +215,7 @@ class Reference:
         sequences: Sequences,
         states: Sequence[Float[Tensor, "B _"]],
         initial: Sequence[Tensor],
+        draw: Draw | None = None,
     ) -> tuple[list[Tensor], list[Tensor], dict[str, list[Tensor]]]:
         """(outputs, final states, records): what each step gives, not yet stacked.
 
@@ -177,16 +224,18 @@ class Reference:
             sequences: inputs and masks.
             states: the states before the first step.
             initial: what a state becomes at a reset, (width,) each.
+            draw: where random masks come from; needed where the equations have any.
         """
         whole = self._hoisted(weights, sequences)
         steps = sequences.inputs[0].shape[0]
         held = _Held(sequences.active, states) if sequences.active is not None else None
+        masks = _Masks(draw) if draw is not None else None
         outputs: list[Tensor] = []
         records: dict[str, list[Tensor]] = {name: [] for name in self.recorded}
         for t in range(steps):
             old = [self._reset(s, i, sequences, t) for s, i in zip(states, initial, strict=True)]
             entering = held.states(t, old) if held else old
-            values = self._step(whole(t), entering)
+            values = self._step(whole(t), entering, masks.at(t) if masks else None)
             new = [self._as_state(values[s.new], o) for s, o in zip(self.graph.states, old, strict=True)]
             output = _rows(values[self.graph.output], old[0].shape[0])
             found = {name: _rows(values[n], old[0].shape[0]) for name, n in self.recorded.items()}
@@ -223,10 +272,12 @@ class Reference:
         fixed = {n: interpreter.values[n] for n in self.frontier if n not in timed}
         return lambda t: fixed | {n: values[t] for n, values in rows.items()}
 
-    def _step(self, ahead: dict[Node, Tensor], old: Sequence[Tensor]) -> dict[Node, Tensor]:
+    def _step(
+        self, ahead: dict[Node, Tensor], old: Sequence[Tensor], mask: Callable[[Node, Tensor], Tensor] | None
+    ) -> dict[Node, Tensor]:
         values = dict(ahead)
         values |= {s.old: value for s, value in zip(self.graph.states, old, strict=True)}
-        interpreter = Interpreter(values, old[0])
+        interpreter = Interpreter(values, old[0], mask=mask)
         interpreter.run(self.stepwise)
         return interpreter.values
 

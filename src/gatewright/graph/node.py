@@ -32,7 +32,7 @@ class Node:
     """One operation of a cell: `op` names a row of the tables, `args` are nodes, `attr` is the rest.
 
     `attr` is the value of a constant, the name of an input or state, the `Param` of a parameter, the k of
-    `previous` and the n of `repeat`.
+    `previous`, the n of `repeat` and the (kind, name, index, per_step) of a `chance`.
     """
 
     __slots__ = ("__weakref__", "args", "attr", "op")

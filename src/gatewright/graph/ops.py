@@ -39,6 +39,7 @@ ROWS = (
     Op("param", "leaf", 0, doc="a parameter"),
     Op("adjoint", "leaf", 0, doc="∂loss/∂ a new state or the output, given to the reverse sweep"),
     Op("previous", "leaf", 1, doc="the input k steps earlier"),
+    Op("chance", "leaf", 2, doc="a condition that holds at random, with probability a in each unit of b"),
     Op("add", "binary", 2, operator.add, "a + b"),
     Op("sub", "binary", 2, operator.sub, "a − b"),
     Op("mul", "binary", 2, operator.mul, "a ⊙ b"),
@@ -80,5 +81,5 @@ ROWS = (
 OPS: dict[str, Op] = {row.name: row for row in ROWS}
 SQUASHING = frozenset({"sigmoid", "tanh", "relu", "softplus"})
 """Where `f` is directly one of these, its argument can be watched as `f_pre`."""
-INTERNAL = frozenset({"adjoint", "units", "block_sum", "spread", "linear_t", "outer", "total"})
-"""Only the reverse sweep and the expansion of composites make these; a cell cannot say them."""
+INTERNAL = frozenset({"adjoint", "chance", "units", "block_sum", "spread", "linear_t", "outer", "total"})
+"""Only the reverse sweep, the expansion of composites and regularisers make these; a cell cannot say them."""

@@ -107,7 +107,7 @@ class Widths:
                 if widths[0] == SCALAR:
                     raise Misfit("one value", f"the vector that {n.op} needs", [n])
                 return Width(widths[0].ratio * ratio, widths[0].symbol)
-            case "spread":
+            case "spread" | "chance":
                 return widths[1]
             case "total":
                 return widths[0]

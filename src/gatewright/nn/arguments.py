@@ -72,7 +72,7 @@ def check_lengths(lengths: object, batch: int, steps: int, device: torch.device)
 
 def _traced() -> bool:
     """Whether the numbers of a tensor cannot be looked at: under vmap, or while a program is exported."""
-    return in_transform() or torch.compiler.is_compiling()
+    return torch.compiler.is_compiling() or in_transform()
 
 
 def check_reset(reset: object, shape: tuple[int, ...], device: torch.device) -> Tensor:

@@ -11,7 +11,7 @@ from . import arguments
 if TYPE_CHECKING:
     from .stack import Stack
 
-BACKENDS = ("auto", "reference", "vendor")
+BACKENDS = ("auto", "cpu", "reference", "vendor")
 State = Tensor | tuple[Tensor, ...]
 
 
@@ -57,12 +57,17 @@ def check_features(layer: Stack, inputs: tuple[Tensor, ...], *, dims: tuple[int,
     if len(inputs) != len(names):
         listed = ", ".join(names)
         raise arguments.wrong("input", f"a tuple of {len(names)} tensors ({listed})", f"{len(inputs)}")
-    weight = next(iter(layer._parameters.values()), None)
-    weight = next(layer.parameters()) if weight is None else weight  # where parametrisations hold all of them
+    weight = weight_of(layer)
     sizes = layer.input_size if isinstance(layer.input_size, tuple) else (layer.input_size,)
     for i, (x, name, size) in enumerate(zip(inputs, names, sizes, strict=True)):
         label = "input" if i == 0 else f"input {name}"
         arguments.check_input(x, label, size, weight.dtype, weight.device, dims=(1, 2, 3) if i else dims)
+
+
+def weight_of(layer: Stack) -> Tensor:
+    """A weight of the layer: its dtype and device are those of all."""
+    weight = next(iter(layer._parameters.values()), None)
+    return next(layer.parameters()) if weight is None else weight  # where parametrisations hold all of them
 
 
 def check_step(layer: Stack, inputs: tuple[Tensor, ...]) -> None:

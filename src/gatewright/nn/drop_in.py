@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..backends import vendor
 from ..cells import zoo
 from ..graph import Cell
+from ..plan.regularise import Rates
 from . import arguments, init
 from .stack import Stack
 
@@ -66,7 +67,7 @@ class _DropIn(Stack):
 
 
 class LSTM(_DropIn):
-    """`torch.nn.LSTM`, with `lengths=`, `reset=`, `states=` and a choice of backend.
+    """`torch.nn.LSTM`, with `lengths=`, `reset=`, `states=`, regularisers and a choice of backend.
 
     i, f, o = σ(W x + U h + b), g = tanh(W x + U h + b), c = f ⊙ c + i ⊙ g, h = o ⊙ tanh(c).
 
@@ -74,6 +75,7 @@ class LSTM(_DropIn):
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype: as
             torch's.
         backend: "auto", "vendor" (torch's own kernel) or "reference".
+        recurrent_dropout, zoneout, weight_drop: as `gw.Recurrent`'s.
 
     Returns (output, (h_n, c_n)) when called; output (T, B, directions · H), or · proj_size.
 
@@ -100,6 +102,9 @@ class LSTM(_DropIn):
         dtype: torch.dtype | None = None,
         *,
         backend: str = "auto",
+        recurrent_dropout: Rates = 0.0,
+        zoneout: Rates = 0.0,
+        weight_drop: float = 0.0,
     ):
         arguments.check_size("proj_size", proj_size, least=0)
         if proj_size and proj_size >= hidden_size:
@@ -114,6 +119,9 @@ class LSTM(_DropIn):
             dropout=dropout,
             bidirectional=bidirectional,
             backend=backend,
+            recurrent_dropout=recurrent_dropout,
+            zoneout=zoneout,
+            weight_drop=weight_drop,
             sizes={"P": proj_size} if proj_size else None,
             dtype=dtype,
             device=device,
@@ -122,13 +130,14 @@ class LSTM(_DropIn):
 
 
 class GRU(_DropIn):
-    """`torch.nn.GRU`, with `lengths=`, `reset=`, `states=` and a choice of backend.
+    """`torch.nn.GRU`, with `lengths=`, `reset=`, `states=`, regularisers and a choice of backend.
 
     r, z = σ(W x + U h + b), n = tanh(W x + b + r ⊙ (U h + b)), h = (1 − z) ⊙ n + z ⊙ h.
 
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as torch's.
         backend: "auto", "vendor" (torch's own kernel) or "reference".
+        recurrent_dropout, zoneout, weight_drop: as `gw.Recurrent`'s.
 
     Returns (output, h_n) when called; output (T, B, directions · H), h_n (layers · directions, B, H).
     """
@@ -146,6 +155,9 @@ class GRU(_DropIn):
         dtype: torch.dtype | None = None,
         *,
         backend: str = "auto",
+        recurrent_dropout: Rates = 0.0,
+        zoneout: Rates = 0.0,
+        weight_drop: float = 0.0,
     ):
         super().__init__(
             zoo.gru,
@@ -157,13 +169,16 @@ class GRU(_DropIn):
             dropout=dropout,
             bidirectional=bidirectional,
             backend=backend,
+            recurrent_dropout=recurrent_dropout,
+            zoneout=zoneout,
+            weight_drop=weight_drop,
             dtype=dtype,
             device=device,
         )
 
 
 class RNN(_DropIn):
-    """`torch.nn.RNN`, with `lengths=`, `reset=`, `states=` and a choice of backend.
+    """`torch.nn.RNN`, with `lengths=`, `reset=`, `states=`, regularisers and a choice of backend.
 
     h = tanh(W x + U h + b), or relu.
 
@@ -171,6 +186,7 @@ class RNN(_DropIn):
         input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional, device, dtype: as
             torch's.
         backend: "auto", "vendor" (torch's own kernel) or "reference".
+        recurrent_dropout, zoneout, weight_drop: as `gw.Recurrent`'s.
 
     Returns (output, h_n) when called; output (T, B, directions · H), h_n (layers · directions, B, H).
     """
@@ -189,6 +205,9 @@ class RNN(_DropIn):
         dtype: torch.dtype | None = None,
         *,
         backend: str = "auto",
+        recurrent_dropout: Rates = 0.0,
+        zoneout: Rates = 0.0,
+        weight_drop: float = 0.0,
     ):
         if nonlinearity not in ("tanh", "relu"):
             raise arguments.wrong("nonlinearity", "'tanh' or 'relu'", repr(nonlinearity))
@@ -202,6 +221,9 @@ class RNN(_DropIn):
             dropout=dropout,
             bidirectional=bidirectional,
             backend=backend,
+            recurrent_dropout=recurrent_dropout,
+            zoneout=zoneout,
+            weight_drop=weight_drop,
             dtype=dtype,
             device=device,
         )

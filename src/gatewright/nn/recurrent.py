@@ -8,6 +8,7 @@ import torch
 
 from ..cells import zoo
 from ..graph import Cell
+from ..plan.regularise import Rates
 from . import init
 from .stack import Stack
 
@@ -27,6 +28,11 @@ class Recurrent(Stack):
         backend: "auto" takes the fastest that knows the cell and the call; "reference" or "vendor" that one.
         sizes: the sizes of the cell's own widths: `sizes={"P": 32}`.
         heads: every recurrent matrix U is block-diagonal with so many blocks.
+        recurrent_dropout: probability that a unit is 0 where a vector enters a recurrent product, in training: one
+            mask for each vector and call, the same at all steps; `{"g": 0.2}` for the products of that equation alone.
+        zoneout: probability that a unit of a state keeps its old value, at each step, in training; in evaluation the
+            expectation. `{"h": 0.05, "c": 0.5}` by state.
+        weight_drop: probability that an element of a recurrent matrix U is 0, in training: one mask for each call.
         dtype, device: of the weights; default torch's.
 
     Shapes: input (T, B, I), output (T, B, directions · its width), each state (layers · directions, B, its width).
@@ -58,6 +64,9 @@ class Recurrent(Stack):
         backend: str = "auto",
         sizes: Mapping[str, int] | None = None,
         heads: int = 1,
+        recurrent_dropout: Rates = 0.0,
+        zoneout: Rates = 0.0,
+        weight_drop: float = 0.0,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ):
@@ -73,6 +82,9 @@ class Recurrent(Stack):
             backend=backend,
             sizes=sizes,
             heads=heads,
+            recurrent_dropout=recurrent_dropout,
+            zoneout=zoneout,
+            weight_drop=weight_drop,
             dtype=dtype,
             device=device,
         )

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..backends import vendor
+from ..backends.reference import Draw
 from ..graph import Cell, Graph
 from ..graph.node import node, topological
-from . import arguments
-from .by_reference import run
+from ..plan.regularise import Rates
+from . import arguments, by_kernel, by_reference
 from .call import BACKENDS, Call, State, call_of, check_features, check_step, inputs_of, one_or_all, start
+from .choice import Choice, choose
 from .layout import layers
+from .regularisers import made
 from .rows import Rows
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which backend will run, and why."""
-
-    name: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.why}"
+RUNS = {"cpu": by_kernel.run, "reference": by_reference.run}
 
 
 class Stack(Rows, nn.Module):
@@ -54,6 +49,9 @@ class Stack(Rows, nn.Module):
         backend: str,
         sizes: Mapping[str, int] | None,
         heads: int,
+        recurrent_dropout: Rates,
+        zoneout: Rates,
+        weight_drop: float,
         dtype: torch.dtype | None,
         device: torch.device | str | None,
     ):
@@ -67,12 +65,20 @@ class Stack(Rows, nn.Module):
         self.dropout, self._sizes = float(dropout), dict(sizes or {})
         self._graph = cell.graph if bias else cell.graph.without_bias()
         self._layers = layers(self._graph, self, self._sizes)
+        self.regularisers = made(
+            self._graph,
+            self._layers[0].layout,
+            recurrent_dropout=recurrent_dropout,
+            zoneout=zoneout,
+            weight_drop=weight_drop,
+        )
         for k, layer in enumerate(self._layers):
             for suffix in self._suffixes:
                 for stored in layer.layout.stored:
                     weight = torch.empty(stored.shape, dtype=dtype, device=device)
                     self.register_parameter(f"{stored.name}_l{k}{suffix}", nn.Parameter(weight))
         self._solve_once()
+        self.programs = {} if heads > 1 else by_kernel.programs(self)
         self.reset_parameters()
 
     def _solve_once(self) -> None:
@@ -111,8 +117,25 @@ class Stack(Rows, nn.Module):
 
     @property
     def equations(self) -> Graph:
-        """The graph that runs: the cell's, without biases where the layer has none."""
+        """The layer's equations: the cell's, without biases where the layer has none."""
         return self._graph
+
+    @property
+    def running(self) -> Graph:
+        """The graph that runs now, in training or in evaluation: the equations with the regularisers in them."""
+        return self.regularisers.equations[self.training]
+
+    @property
+    def recurrent_dropout(self) -> Rates:
+        return self.regularisers.recurrent_dropout
+
+    @property
+    def zoneout(self) -> Rates:
+        return self.regularisers.zoneout
+
+    @property
+    def weight_drop(self) -> float:
+        return self.regularisers.weight_drop
 
     def _lookback(self) -> tuple[int, list[int]]:
         """How many inputs are carried to the next call (K), and how many features of them in each layer."""
@@ -122,9 +145,15 @@ class Stack(Rows, nn.Module):
         inputs = [node("input", attr=name) for name in self.cell.inputs if name in seen]
         return max(k for _, k in self.looks_back), [sum(layer.sizes.of(n) for n in inputs) for layer in self._layers]
 
-    def named_weights(self, k: int, d: int) -> dict[str, Tensor]:
-        """The parameters of the equations, for one layer and direction."""
-        return self._layers[k].layout.weights(self._tensors(k, self._suffixes[d]))
+    def named_weights(self, k: int, d: int, draw: Draw | None = None) -> dict[str, Tensor]:
+        """The parameters of the equations, for one layer and direction; some dropped where something is drawn."""
+        tensors = self._tensors(k, self._suffixes[d])
+        return self._layers[k].layout.weights(self.regularisers.dropped(tensors, draw) if draw else tensors)
+
+    def stored_weights(self, k: int, d: int, draw: Draw | None = None) -> tuple[Tensor, ...]:
+        """The same as they are stored, in the order of the layout."""
+        tensors = self._tensors(k, self._suffixes[d])
+        return tuple((self.regularisers.dropped(tensors, draw) if draw else tensors).values())
 
     def _tensors(self, k: int, suffix: str) -> dict[str, Tensor]:
         return {s.name: getattr(self, f"{s.name}_l{k}{suffix}") for s in self._layers[k].layout.stored}
@@ -158,7 +187,7 @@ class Stack(Rows, nn.Module):
     def extra_repr(self) -> str:
         parts = [f"{self.cell.name}, {self.input_size}, {self.hidden_size}"]
         shown = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-        shown |= {"heads": 1, "backend": "auto"}
+        shown |= {"heads": 1, "backend": "auto", "recurrent_dropout": 0.0, "zoneout": 0.0, "weight_drop": 0.0}
         parts += [f"{k}={getattr(self, k)!r}" for k, usual in shown.items() if getattr(self, k) != usual]
         parts += [f"sizes={self._sizes}"] if self._sizes else []
         return ", ".join(parts)
@@ -175,36 +204,10 @@ class Stack(Rows, nn.Module):
         """What will run on this input, and why: `print(layer.backend_for(x))`."""
         first = input.data if isinstance(input, PackedSequence) else input
         first = first[0] if isinstance(first, tuple) else first
-        if not self._chooses_vendor(first, reset is not None, states is not None):
-            asked = "backend='reference' was asked for" if self.backend == "reference" else None
-            return Choice(
-                "reference", asked or self._vendor_refuses(first, reset is not None, states is not None) or ""
-            )
-        form = self._layers[0].layout.form
-        assert form is not None
-        return Choice("vendor", f"the equations are torch's {vendor.NAMES[form.mode]}, and its kernel is fast")
-
-    def _chooses_vendor(self, x: Tensor, reset: bool, every: bool) -> bool:
-        """Whether the vendor's kernel runs; raises where it was asked for and cannot."""
-        if self.backend == "reference":
-            return False
-        why_not = self._vendor_refuses(x, reset, every)
-        if self.backend == "vendor" and why_not:
-            raise arguments.wrong("backend", "a cell and a call that the vendor's kernel knows", why_not)
-        return why_not is None
-
-    def _vendor_refuses(self, x: Tensor, reset: bool, every: bool) -> str | None:
-        if self._layers[0].layout.form is None:
-            return f"the equations of {self.cell.name} are none of torch's LSTM, GRU and RNN"
-        if self._projects_in_place:
-            return "torch's kernel takes a projection to as many units for none"
-        if reset:
-            return "torch's kernels know no resets"
-        if every:
-            return "torch's kernels do not give every state"
-        if x.numel() == 0:
-            return "torch's kernels refuse an empty input"
-        return vendor.refuses(x)
+        choice = choose(self, first, reset=reset is not None, every=states is not None)
+        if choice.name == "cpu" and forward_ad._current_level >= 0:
+            return Choice("reference", "forward-mode derivatives go through the reference")
+        return choice
 
     # -- calling it --------------------------------------------------------------------------------
 
@@ -240,8 +243,8 @@ class Stack(Rows, nn.Module):
             return self._packed(input, hx, lengths, reset, states)
         inputs, batched = inputs_of(self, input)
         call = call_of(self, inputs, hx, lengths, reset, states, batched=batched)
-        by_vendor = self._chooses_vendor(inputs[0], reset is not None, call.every)
-        output, final = self._run_vendor(call) if by_vendor else run(self, call)
+        name = choose(self, inputs[0], reset=reset is not None, every=call.every).name
+        output, final = self._run_vendor(call) if name == "vendor" else RUNS[name](self, call)
         if not batched:
             output = output.squeeze(0 if self.batch_first else 1)
             final = tuple(s.squeeze((1 if self.batch_first else 2) if call.every else 1) for s in final)
@@ -290,7 +293,7 @@ class Stack(Rows, nn.Module):
         (x,) = call.inputs
         if call.lengths is not None:
             if not bool(call.lengths.any()):
-                return run(self, call)  # torch has no kernel for no steps at all; derivatives are still 0
+                return by_reference.run(self, call)  # torch has no kernel for no steps at all; derivatives are still 0
             return vendor.run_lengths(how, weights, x, call.states, call.lengths)
         y, final = vendor.run(how, weights, x, call.states)
         assert isinstance(y, Tensor)
@@ -310,7 +313,7 @@ class Stack(Rows, nn.Module):
         else:
             padded, counts = pad_packed_sequence(packed, self.batch_first)
             call = call_of(self, (padded,), hx, counts, None, None, batched=True)
-            out, final = run(self, call)
+            out, final = RUNS[choice.name](self, call)
             y = _pack_like(out, counts, packed, self.batch_first)
         return y, one_or_all(final)
 

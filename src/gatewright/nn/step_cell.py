@@ -6,12 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from ..backends import vendor
+from ..backends.cpu import op
 from ..backends.reference import Sequences, prepared
 from ..cells import zoo
 from ..graph import Cell
 from ..graph.cell import width_sizes
 from . import arguments, init
+from .by_kernel import program_for
 from .call import BACKENDS, one_or_all
+from .choice import kernels_refuse
 from .layout import layout
 
 
@@ -32,6 +35,7 @@ class _StepCell(nn.Module):
         self._layout = layout(
             self._graph, self._graph.sizes(width_sizes(self._graph, input_size, hidden_size)), bias=bias
         )
+        self._program = program_for(self._graph, self._layout)
         for stored in self._layout.stored:
             weight = torch.empty(stored.shape, dtype=dtype, device=device)
             self.register_parameter(stored.name, nn.Parameter(weight))
@@ -58,10 +62,8 @@ class _StepCell(nn.Module):
         batched = input.dim() == 2
         x = input if batched else input.unsqueeze(0)
         states = self._states(hx, x, batched)
-        if self.backend == "reference" or (self.backend == "auto" and vendor.refuses(x)):
-            found = self._by_reference(x, states)
-        else:
-            found = self._by_vendor(x, states)
+        run = {"cpu": self._by_kernel, "reference": self._by_reference, "vendor": self._by_vendor}[self._chosen(x)]
+        found = run(x, states)
         found = found if batched else tuple(s.squeeze(0) for s in found)
         return one_or_all(found)
 
@@ -72,6 +74,20 @@ class _StepCell(nn.Module):
         shape = (x.shape[0], self.hidden_size) if batched else (self.hidden_size,)
         given = arguments.check_states(hx, names, [shape] * len(names), x)
         return given if batched else tuple(s.unsqueeze(0) for s in given)
+
+    def _chosen(self, x: Tensor) -> str:
+        """Which backend runs; raises where the kernels were asked for and cannot."""
+        if self.backend == "auto":
+            return "reference" if vendor.refuses(x) else "vendor"
+        if self.backend == "cpu" and (why_not := kernels_refuse(self.weight_ih)):
+            raise arguments.wrong("backend", "a cell that the CPU's kernels know", why_not)
+        return self.backend
+
+    def _by_kernel(self, x: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        dtype = self.weight_ih.dtype  # under autocast the input may have another
+        weights = tuple(self._tensors().values())
+        began = tuple(s.to(dtype) for s in states)
+        return op.run(self._program, (x.to(dtype).unsqueeze(0),), weights, began)[1]
 
     def _by_reference(self, x: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         weights = self._layout.weights(self._tensors())

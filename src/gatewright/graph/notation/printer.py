@@ -141,6 +141,8 @@ class Printer:
                 return self.call("repeat", n.args, self.number(n.attr))
             case "where":
                 test, a, b = n.args
+                if test.op == "chance":
+                    return self.call("where", n.args)
                 condition = f" {self.sign(test.op)} ".join(self.expression(side) for side in test.args)
                 return self.call("where", (a, b), first=condition)
         return self.call(n.op, n.args)

@@ -1,0 +1,288 @@
+"""The two kinds of calls, forward and backward: what each allocates, and which addresses it fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ...graph.widths import SCALAR
+from ..masks import active_steps, reversed_reset
+from .build import Native, native, planned
+from .call import Context, Parameters, Prepared
+from .memory import saved_buffer
+from .sizes import (
+    Shape,
+    Space,
+    backward_space,
+    every_product,
+    forward_space,
+    packed_space,
+    rows_stored,
+    saved_space,
+    stored_name,
+    widths_of,
+)
+from .words import Run, Strides, backward_words, forward_words, is_straight
+
+if TYPE_CHECKING:
+    from .kernel import Kernel
+
+
+class _Call:
+    """One kind of call: its native function, shape, words and buffers."""
+
+    def __init__(self, kernel: Kernel, key: tuple, inputs, weights, states, *, train: bool, backward: bool):
+        self.kernel, self.program = kernel, kernel.program
+        self.plan = planned(kernel.program, train=train)
+        _, self.reverse, self.ragged, threads, unit, *_ = key
+        self.T, self.B = T, B = inputs[0].shape[:2]
+        self.shape = kernel.shape(
+            self.plan, T, B, threads, unit, [x.shape for x in inputs], [s.shape for s in states],
+            [w.shape for w in weights],
+        )  # fmt: skip
+        self.native = native(self.program.text, kernel.real, kernel.target, train=train, backward=backward)
+        width = self.shape.units(self.plan.output)
+        alias = Strides(B * width, width) if self._aliases() else None
+        strides = tuple(Strides(*x.stride()[:2]) for x in inputs)
+        self.run_ = Run(self.reverse, self.ragged, strides, alias)
+        self.turned = [(T - 1) * s.time * kernel.dtype.itemsize if self._goes_back() else 0 for s in strides]
+        self.state_widths = [self.shape.units(s.width) for s in self.plan.states]
+
+    def _goes_back(self) -> bool:
+        """Whether addresses are those of the last step: lengths that differ have tables for it."""
+        return self.reverse and not self.ragged and self.T > 0
+
+    def _aliases(self) -> bool:
+        """Whether the state that the output is lies in the output itself."""
+        return self.plan.output_state is not None and not self.plan.reset and not self.ragged and not self.reverse
+
+    def _prepared(self, words: dict[str, int], scratch: Space, name: str) -> Prepared:
+        for s, width in zip(self.plan.states, self.state_widths, strict=True):
+            for kind in ("initial", "final", "initial_adjoint"):
+                words[f"{kind} {s.name} batch"] = width
+        words |= {f"chance {k} stream": self.program.stream | c.number for k, c in enumerate(self.plan.chances)}
+        return Prepared(
+            self.native, self.shape, words, scratch, name, _numbers(self.native, self.shape, self.kernel.dtype)
+        )
+
+    def _parameters(self, prepared: Prepared, prefix: str, weights: Sequence[Tensor]) -> Parameters:
+        shapes = [tuple(w.shape) for w in weights]
+        return Parameters(prepared, prefix, self.program.parts, self.program.stored, shapes)
+
+    def _sequence(self, context: Context, name: str, t: Tensor, width: int) -> None:
+        """One of our own sequences, (T, B, width) side by side."""
+        back = (self.T - 1) * self.B * width * t.element_size() if self._goes_back() else 0
+        self.prepared.point(context, name, t.data_ptr() + back)
+
+    prepared: Prepared
+
+    def _tables(self, context: Context, lengths: Tensor | None, reset: Tensor | None, seed: int) -> list[Tensor]:
+        """The order of sequences, resets and the seed; gives what must live until the call is over."""
+        kept: list[Tensor] = []
+        point, order = self.prepared.point, None
+        if self.ragged:
+            assert lengths is not None
+            order = _order(lengths, self.shape)
+            count = lengths[order].contiguous()
+            first = (count - 1).clamp(min=0) if self.reverse else self.prepared.first
+            kept += [order, count, first]
+            for name, table in (("order", order), ("count", count), ("first", first)):
+                point(context, name, table.data_ptr())
+        if self.plan.reset:
+            flags = self._flags(reset, lengths, order)
+            kept.append(flags)
+            point(context, "reset", flags.data_ptr())
+        if self.plan.chances:
+            point(context, "seed", seed)
+        return kept
+
+    def _flags(self, reset: Tensor | None, lengths: Tensor | None, order: Tensor | None) -> Tensor:
+        """(T + 1, B) bytes in the order of processing: whether a row's episode starts."""
+        flags = torch.zeros(self.T + 1, self.B, dtype=torch.uint8)
+        if reset is not None:
+            lengths = lengths if self.ragged else None
+            turned = reversed_reset(reset, lengths) if self.reverse else reset
+            turned = turned if lengths is None else turned & active_steps(self.T, lengths)
+            flags[: self.T] = turned if order is None else turned[:, order]
+        return flags
+
+
+class ForwardCall(_Call):
+    def __init__(self, kernel: Kernel, key: tuple, inputs, weights, states):
+        self.train = key[0]
+        super().__init__(kernel, key, inputs, weights, states, train=self.train, backward=False)
+        shape, run = self.shape, self.run_
+        words = forward_words(shape, run, train=self.train) | {"pack": 1}
+        scratch = forward_space(shape, train=self.train)
+        for name, count in packed_space(shape).counts.items():
+            scratch.take(name, count)
+        width = shape.units(self.plan.output)
+        self.series = [("output 0", width)]
+        if self.plan.every:
+            self.series += [(f"every {s.name}", n) for s, n in zip(self.plan.states, self.state_widths, strict=True)]
+        self.series += [(f"record {name}", shape.units(w)) for name, w in self.plan.record]
+        for name, n in self.series:
+            step = -self.B * n if self.reverse else self.B * n
+            words |= {f"{name} step": step, f"{name} time": self.B * n, f"{name} batch": n}
+        self.prepared = self._prepared(words, scratch, "forward")
+        self.parameters = self._parameters(self.prepared, "param", weights)
+        starts = {f"{stored_name(p)} start": stored_name(p) for p, _ in rows_stored(self.plan)}
+        if self.train:
+            self.saved = saved_space(shape)
+            self.saved_region = self.prepared.layout.region(self.saved, also=starts)
+        else:
+            self.prepared.scratch = self.prepared.layout.region(scratch, also=starts)
+
+    def run(self, inputs, weights, states, lengths, reset, seed) -> tuple[list[Tensor], list[Tensor]]:
+        T, B, prepared = self.T, self.B, self.prepared
+        dtype = self.kernel.dtype
+        make = torch.zeros if self.ragged else torch.empty
+        outputs = [make((T, B, n), dtype=dtype) for _, n in self.series]
+        finals = [torch.empty((B, n), dtype=dtype) for n in self.state_widths]
+        context = prepared.take()
+        point = prepared.point
+        kept = self._tables(context, lengths, reset, seed)
+        saved = []
+        if self.train:
+            saved = [saved_buffer(self.saved.total, dtype)]
+            if self.ragged:
+                saved[0].zero_()  # rows behind an end are read by whole products, and multiplied by 0
+            context.place(self.saved_region, saved[0].data_ptr())
+        for k, (x, back) in enumerate(zip(inputs, self.turned, strict=True)):
+            point(context, f"input {k}", x.data_ptr() + back)
+        for (name, width), t in zip(self.series, outputs, strict=True):
+            self._sequence(context, name, t, width)
+        for s, n, began, final in zip(self.plan.states, self.state_widths, states, finals, strict=True):
+            began = began if began.stride(0) == n or self.B == 1 else began.contiguous()
+            kept.append(began)
+            point(context, f"initial {s.name}", began.data_ptr())
+            point(context, f"final {s.name}", final.data_ptr())
+        if self.run_.alias:
+            y = outputs[0]
+            point(context, f"state {self.plan.output_state}", y.data_ptr() - self.run_.alias.time * y.element_size())
+        self.parameters.fill(context, weights)
+        prepared.run(context)
+        del kept
+        return [outputs[0], *finals, *outputs[1:]], saved
+
+
+class BackwardCall(_Call):
+    def __init__(self, kernel: Kernel, key: tuple, inputs, weights, states):
+        super().__init__(kernel, key, inputs, weights, states, train=True, backward=True)
+        shape, self.wanted = self.shape, key[-1]
+        words = backward_words(shape, self.run_, self.wanted)
+        self.given = [("output", shape.units(self.plan.output))]
+        if self.plan.every:
+            self.given += [(s.name, n) for s, n in zip(self.plan.states, self.state_widths, strict=True)]
+        scratch = backward_space(shape)
+        self.prepared = prepared = self._prepared(words, scratch, "backward")
+        also = {}
+        straight = is_straight(self.run_)
+        for k in range(len(inputs)):
+            if not straight:
+                also[f"input_adjoint {k}"] = f"gathered {k}"
+            if not words[f"input {k} flat"]:
+                also[f"operand of input {k}"] = f"regathered {k}"
+        prepared.scratch = prepared.layout.region(scratch, also=also)
+        self.parameters = self._parameters(prepared, "param", weights)
+        self.gradients = self._parameters(prepared, "dparam", weights)
+        starts = {f"{stored_name(p)} start": stored_name(p) for p, _ in rows_stored(self.plan)}
+        self.saved_region = prepared.layout.region(saved_space(shape), also=starts)
+        self.flat = [bool(words[f"input {k} flat"]) for k in range(len(inputs))]
+        prepared_parameters = {p.attr.name for p in self.plan.graph.params}
+        back = self.plan.backward
+        assert back is not None
+        self.without_gradient = (
+            prepared_parameters - set(back.totals) - {name for p in every_product(self.plan) for name in p.params}
+        )
+        self.has_gradient = [
+            k in back.rests or any(r.operand.index == k for r in self.plan.forward.hoisted) for k in range(len(inputs))
+        ]
+
+    def run(self, saved, inputs, weights, states, outputs, lengths, reset, seed, grads, needs) -> list[Tensor | None]:
+        B, prepared, dtype = self.B, self.prepared, self.kernel.dtype
+        context = prepared.take()
+        point = prepared.point
+        kept = self._tables(context, lengths, reset, seed)
+        context.place(self.saved_region, saved.data_ptr())
+        for k, (x, back) in enumerate(zip(inputs, self.turned, strict=True)):
+            point(context, f"input {k}", x.data_ptr() + back)
+            if self.flat[k]:
+                point(context, f"operand of input {k}", x.data_ptr() + back)
+        if self.run_.alias:
+            y = outputs[0]
+            point(context, f"state {self.plan.output_state}", y.data_ptr() - self.run_.alias.time * y.element_size())
+        self._given(context, [grads[0], *grads[1 + len(states) :]])
+        zeros: dict[int, Tensor] = {}
+        for s, n, final in zip(self.plan.states, self.state_widths, grads[1 : 1 + len(states)], strict=True):
+            if final is None:
+                final = zeros.setdefault(n, torch.zeros((B, n), dtype=dtype))
+            elif final.stride(0) != n and B > 1:
+                final = final.contiguous()
+            kept.append(final)
+            point(context, f"final {s.name}", final.data_ptr())
+        dinputs = self._input_gradients(context, inputs)
+        dstates = [torch.empty((B, n), dtype=dtype) for n in self.state_widths]
+        for s, d in zip(self.plan.states, dstates, strict=True):
+            point(context, f"initial_adjoint {s.name}", d.data_ptr())
+        make = torch.zeros_like if self.without_gradient else torch.empty_like
+        dweights = [make(w) for w in weights]
+        self.parameters.fill(context, weights)
+        self.gradients.fill(context, dweights)
+        prepared.run(context)
+        del kept
+        found = [*dinputs, *dweights, *dstates]
+        return [g if needed else None for g, needed in zip(found, needs, strict=True)]
+
+    def _given(self, context: Context, grads: Sequence[Tensor | None]) -> None:
+        """The adjoints of sequences; without any, zeros that stand still."""
+        words, slot = context.words, self.prepared.slot
+        for (name, _), g in zip(self.given, grads, strict=True):
+            name = f"given {name}" if name != "output" else "given output"
+            if name not in slot:
+                continue
+            if g is None:
+                words[slot[name]] = self.prepared.nothing.data_ptr()
+                time, batch = 0, 0
+            else:
+                time, batch = g.stride()[:2]
+                back = (self.T - 1) * time * g.element_size() if self._goes_back() else 0
+                words[slot[name]] = g.data_ptr() + back
+            words[slot[f"{name} time"]], words[slot[f"{name} batch"]] = time, batch
+            words[slot[f"{name} step"]] = -time if self.reverse else time
+
+    def _input_gradients(self, context: Context, inputs: Sequence[Tensor]) -> list[Tensor]:
+        found = []
+        straight = is_straight(self.run_)
+        for k, x in enumerate(inputs):
+            make = torch.zeros if self.ragged or not self.has_gradient[k] else torch.empty
+            d = make(x.shape if self.wanted[k] or straight else (0,), dtype=self.kernel.dtype)
+            found.append(d)
+            if straight:
+                self.prepared.point(context, f"input_adjoint {k}", d.data_ptr())
+            back = (self.T - 1) * self.B * x.shape[-1] * d.element_size() if self._goes_back() else 0
+            self.prepared.point(context, f"dinput_adjoint {k}", d.data_ptr() + back)
+        return found
+
+
+def _numbers(native_: Native, shape: Shape, dtype: torch.dtype) -> Tensor:
+    """The table of numbers that a kernel reads: constants of the equations, and numbers of units."""
+    units = {str(w): shape.units(w) for w in (*widths_of(shape.plan), SCALAR)}
+    values = [float.fromhex(n[6:]) if n.startswith("const ") else float(units[n]) for n in native_.numbers]
+    return torch.tensor(values or [0.0], dtype=dtype)
+
+
+def _order(lengths: Tensor, shape: Shape) -> Tensor:
+    """The kernel's order of sequences: the longest of each thread's come first."""
+    order = lengths.argsort(descending=True, stable=True)
+    if shape.unit or shape.threads == 1:
+        return order
+    n, B = shape.threads, shape.B
+    sizes = [B * (k + 1) // n - B * k // n for k in range(n)]
+    # dealt out like cards, the fuller hands first; each hand is sorted as the whole was
+    hands = sorted(range(n), key=lambda k: -sizes[k])
+    dealt = {hand: order[i::n] for i, hand in enumerate(hands)}
+    return torch.cat([dealt[k] for k in range(n)])

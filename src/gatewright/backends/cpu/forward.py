@@ -1,0 +1,269 @@
+"""The forward sequence: products of the inputs by chunks of time, then step by step, stage by stage."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from ...graph.widths import SCALAR, Width
+from ...plan.forward import Product
+from ...plan.places import Place
+from .emitter import Size, Value
+from .shared import Shared
+from .worker import Equations, Variable, Worker
+
+BLOCK = 96  # rows of one hoisted product: enough for a weight panel to pay, few enough for the results to stay near
+
+
+def emit_forward(shared: Shared) -> ir.Function:
+    """The kernel `forward(context, threads)`."""
+    return _Forward(shared).run()
+
+
+def pieces(count: int, most: int) -> list[tuple[int, int]]:
+    """(first, how many): neighbouring vectors in as few tiles as their widths allow, as equal as can be."""
+    number = -(-count // most)
+    sizes = [count // number + (k < count % number) for k in range(number)]
+    return [(sum(sizes[:k]), size) for k, size in enumerate(sizes)]
+
+
+class _Forward(Worker):
+    def __init__(self, shared: Shared):
+        super().__init__(shared, "forward")
+        plan = self.plan.forward
+        self.stages = [self.equations(f"stage{k}", stage) for k, stage in enumerate(plan.stages)]
+        self.enter = self.equations("enter", plan.enter)
+        every = [*plan.hoisted, *(p for stage in plan.products for p in stage)]
+        self.number = {id(p): k for k, p in enumerate(every)}
+        self.every = every
+        self.end = Variable(self, self.rows[1])
+
+    def run(self) -> ir.Function:
+        e = self.e
+        e.when(e.ne(self.frame.size("pack"), 0), self._pack)
+        self.wait()
+        self._chances(e.i64(0), once=True)
+        self._enter()
+        chunk = self.frame.size("chunk")
+
+        def run_chunk(t0: Value) -> None:
+            t1 = e.min(e.add(t0, chunk), self.T)
+            self._hoist(t0, t1)
+            e.loop(t0, t1, self._step)
+
+        e.loop(0, self.T, run_chunk, step=chunk)
+        self._finish()
+        return self.entry()
+
+    # -- weights -------------------------------------------------------------------------------------
+
+    def _pack(self) -> None:
+        """Weights into panels in which the gates of one block of units lie side by side."""
+        for product in self.every:
+            lo, hi = self.share(self.count_of_blocks(product.width))
+            self.e.loop(lo, hi, lambda j, product=product: self._pack_block(product, j))
+        self.pack_vectors()
+
+    def _pack_block(self, product: Product, j: Value) -> None:
+        e, K = self.e, self.operand_units(product.operand)
+        there = e.min(self.lanes, e.sub(self.units(product.width), e.mul(j, self.lanes)))
+        wide = len(product.params) * self.lanes
+        panel = self._weights(product, j)
+        for i, name in enumerate(product.params):
+            row = self.frame.size(f"param {name} row")
+            source = e.at(self.frame.pointer(f"param {name}"), e.mul(e.mul(j, self.lanes), row))
+            self.library("gw_pack_rows", source, row, there, K, e.at(panel, i * self.lanes), wide)
+
+    def _weights(self, product: Product, j: Size) -> Value:
+        K = self.operand_units(product.operand)
+        block = self.e.mul(K, len(product.params) * self.lanes)
+        return self.e.at(self.frame.pointer(f"weights {self.number[id(product)]}"), self.e.mul(j, block))
+
+    # -- products ------------------------------------------------------------------------------------
+
+    def _product(self, product: Product, j: Size, a: Value, stride: Size, row: Size, n: Size) -> None:
+        """n rows of an operand times one block's matrices, into the panel from `row` on."""
+        e, K = self.e, self.operand_units(product.operand)
+        panel = self.map.value(product.width, j, row)
+        weights, wide = self._weights(product, j), len(product.params) * self.lanes
+        for first, count in pieces(len(product.params), len(self.shared.module.target.tile_rows)):
+            right = e.at(weights, first * self.lanes)
+            result = e.at(panel.base, (product.first + first) * self.lanes)
+            beta = 0 if product.fresh else 1
+            self.library("gw_rows", count, a, stride, 1, K, 0, 1, right, wide, result, panel.stride, beta, n)
+
+    def _hoist(self, t0: Value, t1: Value) -> None:
+        """The products of inputs for a chunk of steps: all rows at once where units are split, else step by step."""
+        e = self.e
+        for width, position in self.plan.forward.zeroed:
+            lo, hi = self.blocks(width)
+            e.loop(t0, t1, lambda t, w=width, p=position, lo=lo, hi=hi: self._zero(t, w, p, lo, hi))
+        for product in self.plan.forward.hoisted:
+            e.when(
+                e.ne(self.frame.size(f"input {product.operand.index} flat"), 0),
+                lambda product=product: self._hoist_flat(product, t0, t1),
+                lambda product=product: self._hoist_steps(product, t0, t1),
+            )
+
+    def _zero(self, t: Value, width: Width, position: int, lo: Size, hi: Size) -> None:
+        e = self.e
+
+        def block(j: Value) -> None:
+            panel = self.map.value(width, j, self.map.row_of_step("value", t))
+            pointer = e.at(panel.base, position * self.lanes)
+            e.loop(*self.rows, lambda r: e.store(e.real(0.0), pointer, e.mul(r, panel.stride)))
+
+        e.loop(lo, hi, block)
+
+    def _hoist_flat(self, product: Product, t0: Value, t1: Value) -> None:
+        e, name = self.e, f"input {product.operand.index}"
+        row0 = self.map.row_of_step("value", t0)
+        total = e.mul(e.sub(t1, t0), self.B)
+        stride = self.frame.size(f"{name} flat")
+        x = e.at(self.frame.pointer(name), e.mul(t0, self.frame.size(f"{name} step")))
+        lo, hi = self.blocks(product.width)
+
+        def some(q: Value) -> None:
+            n = e.min(BLOCK, e.sub(total, q))
+            a = e.at(x, e.mul(q, stride))
+            e.loop(lo, hi, lambda j: self._product(product, j, a, stride, e.add(row0, q), n))
+
+        e.loop(0, total, some, step=BLOCK)
+
+    def _hoist_steps(self, product: Product, t0: Value, t1: Value) -> None:
+        """Step by step; rows that do not lie at one stride are gathered first."""
+        e, name = self.e, f"input {product.operand.index}"
+        first, last = self.rows
+        lo, hi = self.blocks(product.width)
+        K = self.operand_units(product.operand)
+        plain = e.ne(self.frame.size(f"{name} plain"), 0)
+        scratch = self.frame.pointer("gathered")
+        scratch = e.at(scratch, e.mul(self.thread, self.frame.size("gathered each")))
+
+        def step(t: Value) -> None:
+            row0 = self.map.row_of_step("value", t)
+
+            def gather() -> None:
+                self.gather(name, t, e.add(t, 1), (first, last), K, scratch, K)
+
+            e.when(plain, lambda: None, gather)
+            x = e.at(self.frame.pointer(name), e.mul(t, self.frame.size(f"{name} step")))
+            there = e.at(x, e.mul(first, self.frame.size(f"{name} batch")))
+            a = e.b.select(plain, there, scratch)
+            stride = e.select(plain, self.frame.size(f"{name} batch"), K)
+            n = e.sub(last, first)
+            e.loop(lo, hi, lambda j: self._product(product, j, a, stride, e.add(row0, first), n))
+
+        e.loop(t0, t1, step)
+
+    def gather(
+        self, name: str, t0: Size, t1: Size, rows: tuple[Size, Size], columns: Size, to: Value, stride: Size
+    ) -> None:
+        """A user's sequences, in the order of the kernel's rows, into rows side by side."""
+        f = self.frame
+        self.library(
+            "gw_gather", f.pointer(name), f.size(f"{name} step"), f.size(f"{name} time"), f.size(f"{name} batch"),
+            f.pointer("order"), f.pointer("first"), f.pointer("count"), t0, t1, *rows, columns, to, stride,
+            self.e.mul(self.e.sub(rows[1], rows[0]), stride),
+        )  # fmt: skip
+
+    # -- steps ---------------------------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        """The states and operands that step 0 finds; all rows, also those without any step."""
+        e = self.e
+        for work in self.enter:
+            lo, hi = self.blocks(work.width)
+            e.loop(lo, hi, lambda j, f=work.function, lo=lo: self._call(f, e.i64(-1), j, lo, self.rows))
+        self.wait_for_units()
+
+    def _call(self, function: ir.Function, t: Size, j: Size, lo: Size, rows: tuple[Size, Size]) -> None:
+        e = self.e
+        e.call(function, e.args["context"], self.thread, t, j, 0, *rows, e.as_size(e.eq(j, lo)))
+
+    def _step(self, t: Value) -> None:
+        self.shrink(self.end, t)
+        rows = self.rows[0], self.end.get()
+        self._chances(t)
+        for products, works in zip(self.plan.forward.products, self.stages, strict=True):
+            for width in dict.fromkeys([*(w.width for w in works), *(p.width for p in products)]):
+                mine = [w for w in works if w.width == width]
+                self._blocks_of_stage(t, rows, width, [p for p in products if p.width == width], mine)
+            self.wait_for_units()
+
+    def _blocks_of_stage(
+        self, t: Value, rows: tuple[Size, Size], width: Width, products: list[Product], works: list[Equations]
+    ) -> None:
+        """Products, and the equations on what they have written, block by block of units.
+
+        Every other step goes through the blocks backwards: what a cache still holds of the weights comes first.
+        """
+        e = self.e
+        lo, hi = self.blocks(width)
+        odd = e.ne(e.b.and_(t, e.i64(1)), 0)
+        row0 = e.add(self.map.row_of_step("value", t), rows[0])
+        n = e.sub(rows[1], rows[0])
+        operands = [self._operand(p.operand, t, rows[0]) for p in products]
+
+        def block(k: Value) -> None:
+            j = e.select(odd, e.sub(e.sub(e.add(lo, hi), 1), k), k) if width != SCALAR else k
+            for product, (a, stride) in zip(products, operands, strict=True):
+                self._product(product, j, a, stride, row0, n)
+            first = e.as_size(e.eq(k, lo))
+            for work in works:
+                e.call(work.function, e.args["context"], self.thread, t, j, 0, *rows, first)
+
+        e.loop(lo, hi, block)
+        self.without_units(works, e.compare(">=", lo, hi), rows)
+
+    def _operand(self, place: Place, t: Value, row: Size) -> tuple[Value, Size]:
+        """The first row of a product's operand, and the stride of its rows."""
+        rows = self.map.stored(place, t)
+        return self.e.at(rows.base, self.e.mul(row, rows.stride)), rows.stride
+
+    def _chances(self, t: Value, *, once: bool = False) -> None:
+        """Random masks, eight steps at a time, one step before the first of them is looked at."""
+        for k, chance in enumerate(self.plan.chances):
+            if once:
+                self.chance(k, self.e.i64(0))
+            elif chance.per_step:
+                later = self.e.add(t, 1)
+                due = self.e.eq(self.e.b.and_(later, self.e.i64(7)), 0)
+                self.e.when(due, lambda k=k, later=later: self.chance(k, self.e.div(later, 8)))
+
+    def chance(self, k: int, group: Value) -> None:
+        e, frame, chance = self.e, self.frame, self.plan.chances[k]
+        width = chance.width
+        stride = e.mul(self.count_of_blocks(width), self.B)
+        half = e.mul(e.mul(e.b.and_(group, e.i64(1)), 8), stride)
+        lo, hi = self.blocks(width)
+        self.library(
+            "gw_chances", e.at(frame.pointer(f"chance {k}"), half, ir.IntType(16)), stride, self.B,
+            frame.size(f"chance {k} threshold"), frame.size("seed"), frame.size(f"chance {k} stream"), group,
+            frame.pointer("order"), *self.rows, lo, hi,
+        )  # fmt: skip
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Each sequence's final states, from behind its last step."""
+        e = self.e
+        for state in self.plan.states:
+            lo, hi = self.blocks(state.width)
+
+            def block(j: Value, state=state) -> None:
+                mask = e.first_lanes(e.sub(self.units(state.width), e.mul(j, self.lanes)))
+
+                def row(r: Value) -> None:
+                    behind = self.map.entry("count", r)
+                    if state.rows:
+                        rows = self.map.stored(state.place, behind)
+                        value = e.load(rows.base, e.add(e.mul(r, rows.stride), e.mul(j, self.lanes)), mask=mask)
+                    else:
+                        panel = self.map.state_panel(state.name, j, behind)
+                        value = e.load(panel.base, e.mul(r, panel.stride))
+                    to = self.map.user_state(f"final {state.name}", r)
+                    e.store(value, to, e.mul(j, self.lanes), mask=mask)
+
+                e.loop(*self.rows, row)
+
+            e.loop(lo, hi, block)

@@ -1,0 +1,142 @@
+"""The operators of torch that run a kernel: one forward and one backward for all cells.
+
+The program's text is an argument, so an exported program carries its equations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from ...plan.program import Program
+from .by_reference import shapes, widths
+
+if TYPE_CHECKING:
+    from .kernel import Kernel
+
+REALS = {torch.float32: "float", torch.float64: "double"}
+Tensors = Sequence[Tensor]
+Perhaps = Tensor | None
+
+
+def _kernel(text: str, dtype: torch.dtype) -> Kernel:
+    from .kernel import kernel_for  # llvmlite is imported where a kernel is needed
+
+    return kernel_for(Program.parse(text), REALS[dtype])
+
+
+def _forward(
+    program: str, inputs: Tensors, weights: Tensors, states: Tensors,
+    lengths: Perhaps, reset: Perhaps, seed: Perhaps, reverse: bool, train: bool,
+) -> list[Tensor]:  # fmt: skip
+    """The outputs, and behind them one flat tensor: what backward needs, empty where there is none to come."""
+    like = inputs[0]
+    outputs, saved = _kernel(program, like.dtype).forward(
+        _all_dense(inputs), [w.contiguous() for w in weights], _all_dense(states),
+        lengths, reset, _number(seed), reverse, train,
+    )  # fmt: skip
+    return [*outputs, *(saved or [like.new_empty(0)])]
+
+
+def _backward(
+    program: str, saved: Tensor, inputs: Tensors, weights: Tensors, states: Tensors, outputs: Tensors,
+    lengths: Perhaps, reset: Perhaps, seed: Perhaps, reverse: bool, grads: Sequence[Perhaps], needs: Sequence[bool],
+) -> list[Tensor]:  # fmt: skip
+    """The gradients that are needed, of inputs, weights and states."""
+    found = _kernel(program, inputs[0].dtype).backward(
+        [_aligned(saved)], _all_dense(inputs), [w.contiguous() for w in weights], _all_dense(states), outputs,
+        lengths, reset, _number(seed), reverse, [None if g is None else _dense(g) for g in grads], needs,
+    )  # fmt: skip
+    return [g for g in found if g is not None]
+
+
+def _all_dense(tensors: Tensors) -> list[Tensor]:
+    return [_dense(t) for t in tensors]
+
+
+def _dense(t: Tensor) -> Tensor:
+    """The tensor with its units side by side."""
+    return t if t.stride(-1) == 1 or t.shape[-1] == 1 else t.contiguous()
+
+
+def _aligned(saved: Tensor) -> Tensor:
+    """At a multiple of 64 bytes, as the kernel wrote it: one sample's part of many may lie elsewhere."""
+    return saved if saved.data_ptr() % 64 == 0 else saved.clone()
+
+
+def _number(seed: Perhaps) -> int:
+    return 0 if seed is None else int(seed.item())
+
+
+# -- the operators --------------------------------------------------------------------------------------------
+
+_LEAVES = "Tensor[] inputs, Tensor[] weights, Tensor[] states"
+_GIVEN = "Tensor? lengths, Tensor? reset, Tensor? seed, bool reverse"
+
+cpu_forward = torch.library.custom_op(
+    "gatewright::cpu_forward",
+    _forward,
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"(str program, {_LEAVES}, {_GIVEN}, bool train) -> Tensor[]",
+)
+cpu_backward = torch.library.custom_op(
+    "gatewright::cpu_backward",
+    _backward,
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"(str program, Tensor saved, {_LEAVES}, Tensor[] outputs, {_GIVEN}, Tensor?[] grads, bool[] needs)"
+    " -> Tensor[]",
+)
+
+
+@cpu_forward.register_fake
+def _(program: str, inputs: Tensors, weights: Tensors, states: Tensors, *options) -> list[Tensor]:
+    """Shapes alone: steps and sequences may be symbols, widths are numbers."""
+    from .kernel import saved_size
+
+    parsed, like, train = Program.parse(program), inputs[0], options[-1]
+    steps, batch = like.shape[:2]
+    output, *series = widths(parsed, inputs, weights, states)
+    saved = saved_size(parsed, REALS[like.dtype], steps, batch, *shapes(inputs, weights, states)) if train else 0
+    return [
+        like.new_empty(steps, batch, output),
+        *(s.new_empty(s.shape) for s in states),
+        *(like.new_empty(steps, batch, width) for width in series),
+        like.new_empty(saved),
+    ]
+
+
+@cpu_backward.register_fake
+def _(*arguments) -> list[Tensor]:
+    _, _, inputs, weights, states, *_, needs = arguments
+    return [t.new_empty(t.shape) for t, n in zip((*inputs, *weights, *states), needs, strict=True) if n]
+
+
+# -- past the operators ---------------------------------------------------------------------------------------
+
+
+def forward(program: str, inputs: Tensors, weights: Tensors, states: Tensors, *options) -> list[Tensor]:
+    """`cpu_forward`, or the kernel itself: an operator costs tens of microseconds."""
+    call = _forward if _unwatched((*inputs, *weights, *states)) else cpu_forward
+    return call(program, inputs, weights, states, *options)
+
+
+def backward(program: str, saved: Tensor, *options) -> list[Tensor]:
+    """`cpu_backward`, or the kernel itself."""
+    grads = [g for g in options[-2] if g is not None]
+    call = _backward if _unwatched((saved, *grads)) else cpu_backward
+    return call(program, saved, *options)
+
+
+def _unwatched(tensors: Tensors) -> bool:
+    """Whether a kernel may be called at once: nobody traces or listens, and these are plain tensors."""
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return False
+    if torch._C._get_tracing_state() is not None:
+        return False
+    return all(type(t) is Tensor or type(t) is Parameter for t in tensors)

@@ -1,0 +1,105 @@
+"""A stack of layers by the CPU's kernels."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import product
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.profiler import record_function
+
+from ..backends.cpu import op
+from ..backends.masks import in_order, reversed_in_time
+from ..graph import Graph
+from ..plan import chances, stream
+from ..plan.program import Program
+from . import walk
+from .call import Call, weight_of
+from .layout import Layout
+from .walk import Pass, Passed, Past
+
+if TYPE_CHECKING:
+    from .stack import Stack
+
+Options = tuple[bool, int, int, bool, bool]
+"""What decides on the program of a call: training, layer, direction, whether every state is given, and resets."""
+
+
+def run(layer: Stack, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """(output, final states, or every state): as `Stack.forward` returns them, with a batch axis."""
+    if torch.is_autocast_enabled("cpu"):
+        return _under_autocast(layer, call)
+    return walk.run(layer, call, _direction)
+
+
+def _under_autocast(layer: Stack, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """In the weights' dtype all the way, and returned in the dtype that torch's modules return."""
+    own, given = weight_of(layer).dtype, call.inputs[0].dtype
+    form = layer._layers[0].layout.form
+    lowers = form is not None and form.mode == "LSTM"  # oneDNN's kernel, the only one that autocast knows
+    back = torch.get_autocast_dtype("cpu") if lowers and own != torch.float64 else given
+    with torch.autocast("cpu", enabled=False):
+        output, states = walk.run(layer, _converted(call, own), _direction)
+    return output.to(back), tuple(s.to(back) for s in states)
+
+
+def _converted(call: Call, dtype: torch.dtype) -> Call:
+    groups = (call.inputs, call.states, call.past)
+    inputs, states, past = (tuple(t.to(dtype) for t in group) for group in groups)
+    return call._replace(inputs=inputs, states=states, past=past)
+
+
+# -- one layer in one direction ------------------------------------------------------------------------------
+
+
+def _direction(given: Pass) -> Passed:
+    layer, k, d = given.layer, given.k, given.d
+    inputs, kept = _looking_back(given) if layer.looks_back else (given.inputs, [])
+    weights = layer.stored_weights(k, d, given.draw)
+    program = layer.programs[layer.training, k, d, given.every, given.reset is not None]
+    seed = None if given.draw is None else given.draw.seed
+    how = {"lengths": given.lengths, "reset": given.reset, "seed": seed, "reverse": d == 1}
+    if not torch.compiler.is_compiling() and torch.autograd._profiler_enabled():  # pyright: ignore[reportPrivateImportUsage]
+        with record_function(f"gatewright::{layer.cell.name} l{k}{' reverse' * d}"):
+            y, final, every, _ = op.run(program, inputs, weights, given.states, **how)
+    else:
+        y, final, every, _ = op.run(program, inputs, weights, given.states, **how)
+    return y, list(every if given.every else final), kept
+
+
+def _looking_back(given: Pass) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+    """(the inputs, and behind them those k steps earlier in the order of processing; those for the next call)."""
+    reverse = given.d == 1
+    past = Past(given.layer, given.past, in_order(given.inputs, given.lengths, given.reset, reverse=reverse))
+    earlier = past.attached().previous.values()  # in the order of `looks_back`, which is the program's
+    if reverse:  # the kernel turns them round with all the others
+        earlier = [reversed_in_time(x, given.lengths) for x in earlier]
+    return (*given.inputs, *earlier), past.for_the_next_call()
+
+
+# -- programs ------------------------------------------------------------------------------------------------
+
+
+def programs(layer: Stack) -> dict[Options, Program]:
+    """All that a layer may run. They are made ahead, since `torch.compile` cannot look into how they are made."""
+    found = {}
+    for training, k, d in product((False, True), range(layer.num_layers), range(layer.directions)):
+        graph = layer.regularisers.equations[training]
+        first = stream(k, d) if chances(graph) else 0  # layers without random numbers share a program
+        for every, reset in product((False, True), repeat=2):
+            options = (every, reset, first)
+            found[training, k, d, every, reset] = program_for(graph, layer._layers[k].layout, *options)
+    return found
+
+
+def program_for(graph: Graph, layout: Layout, every: bool = False, reset: bool = False, first: int = 0) -> Program:
+    """The program of equations with the weights stored like this; `first` is where its random numbers begin."""
+    stored = tuple(tuple(name for name, _ in s.rows) for s in layout.stored)
+    return _program(graph, stored, tuple(layout.parts.items()), every, reset, first)
+
+
+@lru_cache(maxsize=1024)
+def _program(graph: Graph, stored: tuple, parts: tuple, every: bool, reset: bool, first: int) -> Program:
+    return Program(graph, stored, parts, every=every, reset=reset, stream=first)

@@ -1,0 +1,297 @@
+"""Everything that a kernel can be called with: which cases are tried, and their numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from covering import Factors, Row, covering
+from guarded import Guarded
+from torch import Tensor
+
+import gatewright as gw
+from cases import case_for, generator
+from gatewright.backends.cpu.kernel import DTYPES, Kernel
+from gatewright.backends.cpu.target import TARGETS, able
+from gatewright.plan import recurrent_matrices, regularised, stream
+from gatewright.plan.program import Program
+
+FULL = "GATEWRIGHT_FULL"
+"""Set in the environment: every program is tried, with as many calls each as pairs need."""
+CALLS = 5
+"""Of one program, since another one must be compiled."""
+
+PROGRAM: Factors = {
+    "cell": tuple(gw.cells),
+    "real": tuple(DTYPES),
+    "target": able(),
+    "reset": (False, True),
+    "series": ("none", "every", "records"),
+    "masks": ("none", "dropout", "zoneout", "both"),
+}
+CALL: Factors = {
+    "H": (1, 3, 15, 17, 63, 100),
+    "B": (1, 2, 5, 7, 33),
+    "T": (0, 1, 2, 50),
+    "I": (1, 5, 18, 40),
+    "lengths": ("none", "ragged", "short", "full"),
+    "start": ("zero", "random"),
+    "reverse": (False, True),
+    "split": ("1", "2 rows", "2 units", "3 rows", "3 units"),
+    "layout": ("dense", "batch first", "sliced", "expanded"),
+    "given": ("all", "output", "finals"),
+    "needs": ("all", "inputs", "weights", "states"),
+    "nan": ("none", "padding", "sequence"),
+    "at_end": (True, False),
+}
+
+
+def forbidden(pair: Row) -> bool:
+    """NaN needs a place: some padding, a step, and a sequence that stays without."""
+    if pair.get("nan") == "padding":
+        return pair.get("lengths") in ("none", "full") or pair.get("T") == 0
+    return pair.get("nan") == "sequence" and (pair.get("B") == 1 or pair.get("T") == 0)
+
+
+class Case(NamedTuple):
+    """One call of one program."""
+
+    cell: str
+    real: str = "double"
+    target: str = able()[0]
+    reset: bool = False
+    series: str = "none"
+    masks: str = "none"
+    H: int = 17
+    B: int = 5
+    T: int = 6
+    I: int = 5
+    lengths: str = "none"
+    start: str = "random"
+    reverse: bool = False
+    split: str = "1"
+    layout: str = "dense"
+    given: str = "all"
+    needs: str = "all"
+    nan: str = "none"
+    at_end: bool = True
+
+    def __str__(self) -> str:
+        """What differs from the plainest case."""
+        plain = Case(self.cell)._asdict()
+        told = {name: v for name, v in self._asdict().items() if v != plain[name] or name in "HBTI"}
+        return "-".join([self.cell, *(f"{name}={v}".replace(" ", "_") for name, v in told.items())])
+
+    @property
+    def program(self) -> tuple:
+        return self[: len(PROGRAM)]
+
+    @property
+    def threads(self) -> int:
+        return int(self.split[0])
+
+    @property
+    def unit(self) -> bool:
+        return self.split.endswith("units")
+
+
+@lru_cache(maxsize=1)
+def every_case() -> tuple[Case, ...]:
+    """The cases to try, those of one program side by side."""
+    if os.environ.get(FULL):
+        calls = covering(CALL, forbidden)
+        programs = (dict(zip(PROGRAM, values, strict=True)) for values in product(*PROGRAM.values()))
+        rows = [program | call for program in programs for call in calls]
+    else:
+        programs = covering(PROGRAM, lambda pair: False)
+        rows = covering(PROGRAM | CALL, forbidden, start=programs * CALLS)
+    return tuple(dict.fromkeys(sorted(Case(**row) for row in rows)))  # pyright: ignore[reportArgumentType]
+
+
+# -- a program and its numbers -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One layer's program, and the shapes of what it is called with."""
+
+    program: Program
+    inputs: tuple[int, ...]
+    weights: tuple[tuple[int, ...], ...]
+    states: tuple[int, ...]
+
+    @property
+    def smooth(self) -> int:
+        """How many results have a derivative: the output, final states, every state."""
+        return 1 + len(self.states) * (2 if self.program.every else 1)
+
+
+@lru_cache(maxsize=64)
+def setting_of(case: Case) -> Setting:
+    """The program of a case, with widths near the wished ones that the equations allow."""
+    cell = gw.cells[case.cell]
+    sizes = case_for(cell.graph, case.I, case.H, case.H // 2 + 1)
+    layer = sizes.layer(cell)
+    layout, plain = layer._layers[0].layout, layer.equations.simplified()
+    dropout = 0.3 if case.masks in ("dropout", "both") and recurrent_matrices(plain) else 0.0
+    zoneout = 0.3 if case.masks in ("zoneout", "both") else 0.0
+    graph = regularised(plain, recurrent_dropout=dropout, zoneout=zoneout, training=True)
+    program = Program(
+        graph,
+        stored=tuple(tuple(row for row, _ in stored.rows) for stored in layout.stored),
+        parts=tuple(layout.parts.items()),
+        every=case.series != "none",
+        record=tuple(graph.watchable()) if case.series == "records" else (),
+        reset=case.reset,
+        stream=stream(3, int(case.reverse)) if case.masks != "none" else 0,
+    )
+    back = (sizes.inputs[graph.inputs.index(name)] for name, _ in program.looks_back)
+    shapes = tuple(tuple(stored.shape) for stored in layout.stored)
+    return Setting(program, (*sizes.inputs, *back), shapes, tuple(layer.state_sizes.values()))
+
+
+@lru_cache(maxsize=64)
+def kernel_of(text: str, real: str, target: str) -> Kernel:
+    return Kernel(Program.parse(text), real, TARGETS[target])
+
+
+@dataclass
+class Numbers:
+    """The tensors of a call, in the kernel's dtype."""
+
+    inputs: list[Tensor]
+    weights: list[Tensor]
+    states: list[Tensor]
+    grads: list[Tensor | None]
+    lengths: Tensor | None
+    reset: Tensor | None
+    seed: int
+    reverse: bool
+    needs: list[bool]
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        return [*self.inputs, *self.weights, *self.states]
+
+
+def numbers_of(case: Case, setting: Setting, outputs: Sequence[int]) -> Numbers:
+    """Random numbers for a case; outputs: how wide the output, every state and the records are."""
+    g = generator(case.H * 1009 + case.B * 101 + case.T)
+    dtype, T, B = DTYPES[case.real], case.T, case.B
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype)
+
+    inputs = [random(T, B, width) for width in setting.inputs]
+    if case.layout == "expanded":
+        inputs = [x[:1].expand(x.shape).contiguous() for x in inputs]
+    # so large that a state neither dies out nor becomes chaotic in 50 steps
+    weights = [random(*shape) * (0.7 / shape[-1] ** 0.5 if len(shape) == 2 else 0.5) for shape in setting.weights]
+    # positive, as sLSTM's normaliser is in any state that it can reach
+    states = [random(B, width).abs() * 0.5 + 0.5 for width in setting.states]
+    if case.start == "zero":
+        states = [s.new_full(s.shape, state.initial) for s, state in zip(states, setting.program.graph.states)]
+    finals, n = [random(B, width) for width in setting.states], len(setting.states)
+    series = [random(T, B, width) for width in outputs[: 1 + n * setting.program.every]]
+    grads: list[Tensor | None] = [series[0], *finals, *series[1:]]
+    if case.given != "all":
+        kept = range(1) if case.given == "output" else range(1, 1 + n)
+        grads = [d if k in kept else None for k, d in enumerate(grads)]
+    return Numbers(
+        inputs, weights, states, grads,
+        lengths=lengths_of(case, g),
+        reset=torch.rand(T, B, generator=g) < 0.3 if case.reset else None,
+        seed=(1 << 62) + 12345 * case.H + case.B if case.masks != "none" else 0,
+        reverse=case.reverse,
+        needs=needs_of(case, setting),
+    )  # fmt: skip
+
+
+def lengths_of(case: Case, g: torch.Generator) -> Tensor | None:
+    T, B = case.T, case.B
+    match case.lengths:
+        case "none":
+            return None
+        case "full":
+            return torch.full((B,), T)
+        case "short":
+            return torch.full((B,), T // 2)
+    ragged = torch.randint(0, T + 1, (B,), generator=g)
+    ragged[-1] = 0 if B > 1 else T // 2
+    ragged[B // 2] = T if B > 1 else ragged[0]
+    return ragged
+
+
+def needs_of(case: Case, setting: Setting) -> list[bool]:
+    groups = {"inputs": setting.inputs, "weights": setting.weights, "states": setting.states}
+    return [case.needs in ("all", name) for name, group in groups.items() for _ in group]
+
+
+def with_nan(case: Case, given: Numbers) -> tuple[Numbers, list[int]]:
+    """The same call with NaN where it must not spread from; and the sequences that stay without."""
+    inputs, states = [x.clone() for x in given.inputs], [s.clone() for s in given.states]
+    grads, B = list(given.grads), case.B
+    if case.nan == "sequence":
+        sick = B // 2
+        for t in (*(x[:, sick] for x in inputs), *(s[sick] for s in states)):
+            t.fill_(float("nan"))
+        healthy = [b for b in range(B) if b != sick]
+    else:
+        assert given.lengths is not None
+        masked = torch.arange(case.T).unsqueeze(-1) >= given.lengths
+        for x in inputs:
+            x[masked] = float("nan")
+        if grads[0] is not None:
+            grads[0] = grads[0].masked_fill(masked.unsqueeze(-1), float("nan"))
+        if given.reset is not None and not given.reverse:
+            for s in states:
+                s[given.reset[0] & (given.lengths > 0)] = float("nan")  # replaced before anyone reads it
+        healthy = list(range(B))
+    changed = Numbers(**{**vars(given), "inputs": inputs, "states": states, "grads": grads})
+    return changed, healthy
+
+
+# -- the call ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Found:
+    """What a kernel has given: results in training, in inference, and gradients."""
+
+    trained: list[Tensor]
+    inferred: list[Tensor]
+    grads: list[Tensor | None]
+
+
+def run(case: Case, program: Program, given: Numbers) -> Found:
+    """The kernel in guarded memory; raises where it reads or writes outside of its tensors, or changes them."""
+    kernel = kernel_of(program.text, case.real, case.target)
+    memory = Guarded(at_end=case.at_end)
+    views = {"dense": memory.copy, "batch first": memory.batch_first, "sliced": memory.sliced}
+    inputs = [views.get(case.layout, memory.expanded)(x) if may_expand(case, x) else memory.copy(x) for x in given.inputs]
+    loose = memory.sliced if case.layout == "sliced" else memory.copy
+    leaves = (inputs, [memory.copy(w) for w in given.weights], [loose(s) for s in given.states])
+    options = {"threads": case.threads, "unit": case.unit}
+    masks = [t if t is None else memory.copy(t) for t in (given.lengths, given.reset)]
+    grads = [d if d is None else memory.copy(d) if case.layout == "dense" or d.dim() < 3 else memory.sliced(d)
+             for d in given.grads]  # fmt: skip
+    torch.set_num_threads(case.threads)
+    with memory:
+        call = (*leaves, *masks, given.seed, given.reverse)
+        trained, saved = kernel.forward(*call, True, **options)
+        found = kernel.backward(saved, *leaves, trained, *masks, given.seed, given.reverse, grads, given.needs, **options)
+        inferred, nothing = kernel.forward(*call, False, **options)
+    torch.set_num_threads(1)
+    assert not nothing, "inference saves nothing"
+    memory.check()
+    return Found(trained, inferred, found)
+
+
+def may_expand(case: Case, x: Tensor) -> bool:
+    """NaN in one step cannot be expanded over all."""
+    return case.layout != "expanded" or case.nan != "padding"
