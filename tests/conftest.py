@@ -1,5 +1,6 @@
 """Settings of the whole run."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -21,6 +22,14 @@ def _one_thread_and_a_seed():
     """Small tensors gain nothing from threads, and several test processes share the cores."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+def pytest_configure(config):
+    """Kernels are kept between runs, and for all processes of one run, in the folder where pytest keeps its own."""
+    if config.pluginmanager.has_plugin("cacheprovider") and "GATEWRIGHT_CACHE" not in os.environ:
+        folder = config.cache.mkdir("kernels")
+        folder.chmod(0o700)  # what others could write to is refused
+        os.environ["GATEWRIGHT_CACHE"] = str(folder)
 
 
 def pytest_addoption(parser):

@@ -92,11 +92,24 @@ def test_no_cells_name_in_plan_or_backends():
 
 def test_an_import_loads_torch_and_nothing_heavier():
     heavy = (
-        "lightning lightning_fabric tokenizers rich typer matplotlib plotly pandas safetensors.torch fastapi".split()
-    )
-    code = f"import sys, gatewright; print([m for m in {heavy} if m in sys.modules])"
+        "lightning lightning_fabric tokenizers rich typer matplotlib plotly pandas safetensors.torch fastapi "
+        "llvmlite torch._dynamo torch._inductor"
+    ).split()
+    code = f"import sys, gatewright as gw; gw.LSTM(2, 3); print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_forked_child_knows_that_it_is_one_from_the_import_on():
+    code = (
+        "import os, sys, gatewright\n"
+        "forks = sys.modules['gatewright.backends.cpu.forks']\n"
+        "child = os.fork()\n"
+        "os._exit(0 if forks.forked() else 1) if child == 0 else None\n"
+        "print(forks.forked(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False 0"
 
 
 def test_a_file_stays_small():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import pickle
 import re
+import sys
 import threading
 import warnings
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._inductor import config as inductor
 from torch.func import functional_call, grad, jacrev, jvp, vmap
 from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -104,7 +107,7 @@ def test_every_cell(name):
         options = {"bidirectional": True, "dtype": torch.float64, "backend": backend}
         return case.layer(gw.cells[name], 1 if alone else 2, **options)
 
-    check(make, sequence_inputs(case, T, B, generator(3)), lengths=LENGTHS)
+    check(make, sequence_inputs(case, T, B, generator(3)), lengths=[3, 2, 6, 1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -134,8 +137,9 @@ def test_inputs_that_stay_and_inputs_of_before():
 
     @gw.cell
     def cell(x, static, /, h):
-        f = gw.sigmoid(gw.affine(x, gw.previous(static, 1), h))
-        z = gw.tanh(gw.affine(gw.previous(x, 2), static))
+        f = gw.sigmoid(gw.affine(x, h))
+        late = gw.linear(gw.previous(static, 1))
+        z = gw.tanh(gw.affine(gw.previous(x, 2)) + late)
         return f * h + (1 - f) * z
 
     def make(backend, two=True):
@@ -177,8 +181,8 @@ def test_no_steps_and_no_sequences(shape):
 
     hx = tuple(sample(4, shape[1], H, seed=s) for s in (3, 4))
     check(make, sample(*shape, I), hx)
-    check(make, sample(*shape, I), hx, states="all")
     ours = make("cpu")
+    assert [s.shape for s in ours(sample(*shape, I), hx, states="all")[1]] == [(4, *shape, H)] * 2
     if not shape[0]:
         assert all(torch.equal(a, b) for a, b in zip(ours(sample(*shape, I), hx)[1], hx, strict=True))
 
@@ -217,7 +221,7 @@ def test_who_runs_and_why():
     torchs = "the equations of lstm are none of torch's LSTM, GRU and RNN"
     assert str(heads.backend_for(x)) == f"reference: {mine}; {torchs}"
     assert heads(x)[0].shape == (T, B, 6)
-    half = gw.Recurrent("mgu", I, H, dtype=torch.bfloat16)
+    half = gw.Recurrent("mgu", I, H).bfloat16()
     assert "the CPU's kernels know float32 and float64, not bfloat16" in half.backend_for(x.bfloat16()).why
     assert gw.LSTM(I, H, dtype=torch.bfloat16).backend_for(x.bfloat16()).name == "vendor"
     meta = gw.Recurrent("mgu", I, H, device="meta")
@@ -228,14 +232,15 @@ def test_who_runs_and_why():
     ("options", "why"),
     [
         ({"heads": 5}, "the CPU's kernels know no heads"),
-        ({"dtype": torch.float16}, "the CPU's kernels know float32 and float64, not float16"),
+        ({"half": True}, "the CPU's kernels know float32 and float64, not float16"),
         ({"device": "meta"}, "the CPU's kernels cannot run on meta"),
     ],
     ids=str,
 )
 def test_kernels_that_cannot_run_are_an_error_where_they_were_asked_for(options, why):
-    layer = gw.Recurrent("mgu", I, H, backend="cpu", **options)
-    x = torch.zeros(T, B, I, dtype=options.get("dtype"), device=options.get("device"))
+    half = options.pop("half", False)
+    layer = gw.Recurrent("mgu", I, H, backend="cpu", **options).to(torch.float16 if half else torch.float32)
+    x = torch.zeros(T, B, I, dtype=torch.float16 if half else torch.float32, device=options.get("device"))
     message = f"backend: expected a cell and a call that the CPU's kernels know, got {why}"
     for call in (layer, layer.backend_for):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -263,10 +268,13 @@ def test_a_process_without_kernels_says_so_once(monkeypatch):
 # -- autocast, weights, profiler -----------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("options", [{}, {"proj_size": 2}], ids=str)
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
 @pytest.mark.parametrize("given", [torch.float32, torch.bfloat16], ids=str)
-def test_autocast_gives_torchs_dtypes(name, given):
-    theirs, ours = getattr(nn, name)(I, H), getattr(gw, name)(I, H, backend="cpu")
+def test_autocast_gives_torchs_dtypes(name, given, options):
+    options = options if name == "LSTM" else {}
+    theirs, ours = getattr(nn, name)(I, H, **options), getattr(gw, name)(I, H, backend="cpu", **options)
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(T, B, I).to(given)
     exact = ours(x.float())[0]
@@ -380,6 +388,23 @@ def test_many_threads_and_any_number_of_openmps():
 # -- compiled, and transformed -------------------------------------------------------------------------------
 
 
+def is_checked(function) -> bool:
+    return inspect.isfunction(function) and "jaxtyping" in function.__code__.co_filename
+
+
+@pytest.fixture
+def unchecked(monkeypatch) -> None:
+    """Without the checks of types that the tests put around the backends' functions: Dynamo cannot trace them."""
+    for module in [m for name, m in sys.modules.items() if name.startswith(("gatewright.backends", "gatewright.nn"))]:
+        classes = [c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__]
+        for place in (module, *classes):
+            for name, thing in list(vars(place).items()):
+                function = thing.__func__ if isinstance(thing, staticmethod) else thing
+                if is_checked(function):
+                    plain = inspect.unwrap(function, stop=lambda f: not is_checked(f))
+                    monkeypatch.setattr(place, name, plain if function is thing else staticmethod(plain))
+
+
 class Tagger(nn.Module):
     def __init__(self):
         super().__init__()
@@ -413,15 +438,16 @@ COMPILERS = [
 
 
 @pytest.mark.parametrize("backend", COMPILERS)
-def test_a_compiled_model(backend):
+def test_a_compiled_model(unchecked, backend):
     compiled_and_not(Tagger(), (torch.randn(T, B, 4),), backend)
 
 
 @pytest.mark.parametrize("backend", COMPILERS)
 @pytest.mark.parametrize("options", [{}, pytest.param(EVERYTHING, marks=pytest.mark.slow)], ids=["plain", "drawing"])
-def test_a_compiled_layer_with_lengths(backend, options):
+def test_a_compiled_layer_with_lengths(unchecked, backend, options):
     layer = gw.Recurrent("peephole_lstm", I, H, 2, bidirectional=True, **options)
-    compiled_and_not(layer, (torch.randn(T, B, I),), backend, lengths=LENGTHS)
+    with inductor.patch(fallback_random=True):  # else it draws its seeds from a generator of its own
+        compiled_and_not(layer, (torch.randn(T, B, I),), backend, lengths=LENGTHS)
 
 
 def test_gradcheck():

@@ -35,14 +35,18 @@ def run(layer: Stack, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
 
 
 def _under_autocast(layer: Stack, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """In the weights' dtype all the way, and returned in the dtype that torch's modules return."""
+    """In the weights' dtype all the way, and returned in the dtypes that torch's modules return."""
     own, given = weight_of(layer).dtype, call.inputs[0].dtype
-    form = layer._layers[0].layout.form
-    lowers = form is not None and form.mode == "LSTM"  # oneDNN's kernel, the only one that autocast knows
-    back = torch.get_autocast_dtype("cpu") if lowers and own != torch.float64 else given
+    low = given if own == torch.float64 else torch.get_autocast_dtype("cpu")
     with torch.autocast("cpu", enabled=False):
         output, states = walk.run(layer, _converted(call, own), _direction)
-    return output.to(back), tuple(s.to(back) for s in states)
+    form = layer._layers[0].layout.form
+    if form is None or form.mode == "GRU":  # what is mixed with an old state stays as exact as that is
+        low, kept = given, given
+    else:
+        kept = given if form.projection else low  # as torch: c of a projected LSTM is
+    first, *others = states
+    return output.to(low), (first.to(low), *(s.to(kept) for s in others))
 
 
 def _converted(call: Call, dtype: torch.dtype) -> Call:

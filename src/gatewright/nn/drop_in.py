@@ -74,7 +74,7 @@ class LSTM(_DropIn):
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype: as
             torch's.
-        backend: "auto", "vendor" (torch's own kernel) or "reference".
+        backend: "auto", "cpu" (kernels compiled from the equations), "vendor" (torch's own kernel) or "reference".
         recurrent_dropout, zoneout, weight_drop: as `gw.Recurrent`'s.
 
     Returns (output, (h_n, c_n)) when called; output (T, B, directions · H), or · proj_size.
@@ -136,7 +136,7 @@ class GRU(_DropIn):
 
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as torch's.
-        backend: "auto", "vendor" (torch's own kernel) or "reference".
+        backend: "auto", "cpu" (kernels compiled from the equations), "vendor" (torch's own kernel) or "reference".
         recurrent_dropout, zoneout, weight_drop: as `gw.Recurrent`'s.
 
     Returns (output, h_n) when called; output (T, B, directions · H), h_n (layers · directions, B, H).
@@ -185,7 +185,7 @@ class RNN(_DropIn):
     Args:
         input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional, device, dtype: as
             torch's.
-        backend: "auto", "vendor" (torch's own kernel) or "reference".
+        backend: "auto", "cpu" (kernels compiled from the equations), "vendor" (torch's own kernel) or "reference".
         recurrent_dropout, zoneout, weight_drop: as `gw.Recurrent`'s.
 
     Returns (output, h_n) when called; output (T, B, directions · H), h_n (layers · directions, B, H).

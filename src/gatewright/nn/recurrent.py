@@ -25,7 +25,7 @@ class Recurrent(Stack):
         batch_first: inputs and outputs are (B, T, features) rather than (T, B, features).
         dropout: probability between layers, in training.
         bidirectional: a second direction runs from each sequence's end to its start; outputs are side by side.
-        backend: "auto" takes the fastest that knows the cell and the call; "reference" or "vendor" that one.
+        backend: "auto" takes the fastest that knows the cell and the call; "cpu", "vendor" or "reference" that one.
         sizes: the sizes of the cell's own widths: `sizes={"P": 32}`.
         heads: every recurrent matrix U is block-diagonal with so many blocks.
         recurrent_dropout: probability that a unit is 0 where a vector enters a recurrent product, in training: one

@@ -64,7 +64,7 @@ def made(graph: Graph, layout: Layout, *, recurrent_dropout: Rates, zoneout: Rat
     words = {"dropout": "recurrent dropout", "zoneout": "zoneout"}
     random = [word for kind, word in words.items() if any(n.attr[0] == kind for n in chances(equations[True]))]
     refusals = (
-        _refusal(["zoneout"] if equations[False] is not graph else []),
+        _refusal(["zoneout"] if equations[False] != graph else []),
         _refusal(random + (["weight drop"] if weight_drop else [])),
     )
     return Regularisers(*given, equations, matrices, refusals)

@@ -21,10 +21,11 @@ from gatewright.backends.cpu.target import TARGETS, able
 from gatewright.plan import recurrent_matrices, regularised, stream
 from gatewright.plan.program import Program
 
-FULL = "GATEWRIGHT_FULL"
-"""Set in the environment: every program is tried, with as many calls each as pairs need."""
-CALLS = 5
-"""Of one program, since another one must be compiled."""
+FULL_PRODUCT = bool(os.environ.get("GATEWRIGHT_FULL"))
+"""Whether every program is tried, each with as many calls as the pairs of their values need."""
+STRONG: Row = {"given": "all", "needs": "all"}
+CALLS: tuple[Row, ...] = ({"T": 50, **STRONG}, {"T": 2, **STRONG}, STRONG, {}, {})
+"""Those of one program, which is compiled once for them: some that compare whatever there is."""
 
 PROGRAM: Factors = {
     "cell": tuple(gw.cells),
@@ -103,13 +104,14 @@ class Case(NamedTuple):
 @lru_cache(maxsize=1)
 def every_case() -> tuple[Case, ...]:
     """The cases to try, those of one program side by side."""
-    if os.environ.get(FULL):
+    if FULL_PRODUCT:
         calls = covering(CALL, forbidden)
         programs = (dict(zip(PROGRAM, values, strict=True)) for values in product(*PROGRAM.values()))
         rows = [program | call for program in programs for call in calls]
     else:
         programs = covering(PROGRAM, lambda pair: False)
-        rows = covering(PROGRAM | CALL, forbidden, start=programs * CALLS)
+        start = [program | call for call in CALLS for program in programs]
+        rows = covering(PROGRAM | CALL, forbidden, start=start)
     return tuple(dict.fromkeys(sorted(Case(**row) for row in rows)))  # pyright: ignore[reportArgumentType]
 
 
@@ -125,10 +127,11 @@ class Setting:
     weights: tuple[tuple[int, ...], ...]
     states: tuple[int, ...]
 
-    @property
-    def smooth(self) -> int:
-        """How many results have a derivative: the output, final states, every state."""
-        return 1 + len(self.states) * (2 if self.program.every else 1)
+    def shaped(self, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Inputs, weights and states for one step of one sequence."""
+        given = [(1, 1, n) for n in self.inputs], self.weights, [(1, n) for n in self.states]
+        inputs, weights, states = ([torch.zeros(shape, dtype=dtype) for shape in shapes] for shapes in given)
+        return inputs, weights, states
 
 
 @lru_cache(maxsize=64)
@@ -195,7 +198,8 @@ def numbers_of(case: Case, setting: Setting, outputs: Sequence[int]) -> Numbers:
     # positive, as sLSTM's normaliser is in any state that it can reach
     states = [random(B, width).abs() * 0.5 + 0.5 for width in setting.states]
     if case.start == "zero":
-        states = [s.new_full(s.shape, state.initial) for s, state in zip(states, setting.program.graph.states)]
+        carried = setting.program.graph.states
+        states = [s.new_full(s.shape, state.initial) for s, state in zip(states, carried, strict=True)]
     finals, n = [random(B, width) for width in setting.states], len(setting.states)
     series = [random(T, B, width) for width in outputs[: 1 + n * setting.program.every]]
     grads: list[Tensor | None] = [series[0], *finals, *series[1:]]
@@ -270,28 +274,29 @@ class Found:
 
 def run(case: Case, program: Program, given: Numbers) -> Found:
     """The kernel in guarded memory; raises where it reads or writes outside of its tensors, or changes them."""
-    kernel = kernel_of(program.text, case.real, case.target)
     memory = Guarded(at_end=case.at_end)
-    views = {"dense": memory.copy, "batch first": memory.batch_first, "sliced": memory.sliced}
-    inputs = [views.get(case.layout, memory.expanded)(x) if may_expand(case, x) else memory.copy(x) for x in given.inputs]
-    loose = memory.sliced if case.layout == "sliced" else memory.copy
-    leaves = (inputs, [memory.copy(w) for w in given.weights], [loose(s) for s in given.states])
-    options = {"threads": case.threads, "unit": case.unit}
-    masks = [t if t is None else memory.copy(t) for t in (given.lengths, given.reset)]
-    grads = [d if d is None else memory.copy(d) if case.layout == "dense" or d.dim() < 3 else memory.sliced(d)
-             for d in given.grads]  # fmt: skip
+    leaves, masks, grads = placed(case, given, memory)
+    kernel, options = kernel_of(program.text, case.real, case.target), {"threads": case.threads, "unit": case.unit}
     torch.set_num_threads(case.threads)
+    call = (*masks, given.seed, given.reverse)
     with memory:
-        call = (*leaves, *masks, given.seed, given.reverse)
-        trained, saved = kernel.forward(*call, True, **options)
-        found = kernel.backward(saved, *leaves, trained, *masks, given.seed, given.reverse, grads, given.needs, **options)
-        inferred, nothing = kernel.forward(*call, False, **options)
+        trained, saved = kernel.forward(*leaves, *call, True, **options)
+        found = kernel.backward(saved, *leaves, trained, *call, grads, given.needs, **options)
+        inferred, nothing = kernel.forward(*leaves, *call, False, **options)
     torch.set_num_threads(1)
     assert not nothing, "inference saves nothing"
     memory.check()
     return Found(trained, inferred, found)
 
 
-def may_expand(case: Case, x: Tensor) -> bool:
-    """NaN in one step cannot be expanded over all."""
-    return case.layout != "expanded" or case.nan != "padding"
+def placed(case: Case, given: Numbers, memory: Guarded) -> tuple[tuple, tuple, list[Tensor | None]]:
+    """The tensors of a call in guarded memory, with the case's strides: leaves, lengths and resets, cotangents."""
+    layout = {"batch first": memory.batch_first, "sliced": memory.sliced, "expanded": memory.expanded}
+    loose = memory.copy if case.layout == "dense" else memory.sliced
+    # what has NaN in some steps alone is not one step at all times
+    changes = case.nan == "padding" and any(x.isnan().any() for x in given.inputs)
+    of_inputs = memory.copy if changes else layout.get(case.layout, memory.copy)
+    inputs = [of_inputs(x) for x in given.inputs]
+    leaves = (inputs, [memory.copy(w) for w in given.weights], [loose(s) for s in given.states])
+    masks = tuple(t if t is None else memory.copy(t) for t in (given.lengths, given.reset))
+    return leaves, masks, [d if d is None else loose(d) for d in given.grads]

@@ -199,7 +199,7 @@ class _Backward(Gradients):
         n = e.sub(rows[1], rows[0])
         for k, term in enumerate(product.terms):
             first = e.add(self.map.row_of_step("adjoint", t), rows[0])
-            self.accumulate(f"transposed {product.index} {k}", term, first, e.mul(p, each), inside, to,
+            self.accumulate(f"transposed {product.index} {k}", term, product.width, first, e.mul(p, each), inside, to,
                             scratch.stride, n, k > 0)  # fmt: skip
 
     def _clear_ended(self, t: Value) -> None:

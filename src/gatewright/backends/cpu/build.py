@@ -42,7 +42,7 @@ def planned(program: Program, *, train: bool) -> Plan:
 def emitted(program: Program, real: str, target: Target, *, train: bool, backward: bool) -> Module:
     """The module of one direction of time; with its names as data, for whoever finds it on the disk."""
     name = ("backward" if backward else "train" if train else "infer") + f"_{real}"
-    shared = Shared(Module(name, real, target), planned(program, train=train), train)
+    shared = Shared(Module(name, real, target), planned(program, train=train), train, program.heads)
     (emit_backward if backward else emit_forward)(shared)
     numbers = [f"const {n.attr.hex()}" if n.op == "const" else str(n.attr.name) for n in shared.constants.entries]
     shared.module.text("names", "\n".join([*shared.fields.index, "", *numbers]))

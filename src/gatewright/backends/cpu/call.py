@@ -47,7 +47,7 @@ class Context:
     """One filled array of words. Only one call uses it at a time."""
 
     def __init__(self, prepared: Prepared):
-        self.words = array("q", prepared.template)
+        self.words = array("q", [*prepared.template, 0])  # one more, for what a kernel does not ask for
         self.view = np.frombuffer(self.words, dtype=np.int64)  # pyright: ignore[reportCallIssue, reportArgumentType]
         self.address = self.words.buffer_info()[0]
         self.flags = torch.zeros((prepared.shape.threads + 1) * FLAG_BYTES // 8, dtype=torch.int64)

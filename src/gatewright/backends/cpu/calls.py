@@ -12,6 +12,7 @@ from ...graph.widths import SCALAR
 from ..masks import active_steps, reversed_reset
 from .build import Native, native, planned
 from .call import Context, Parameters, Prepared
+from .heads import Heads
 from .memory import saved_buffer
 from .sizes import (
     Shape,
@@ -49,6 +50,7 @@ class _Call:
         strides = tuple(Strides(*x.stride()[:2]) for x in inputs)
         self.run_ = Run(self.reverse, self.ragged, strides, alias)
         self.turned = [(T - 1) * s.time * kernel.dtype.itemsize if self._goes_back() else 0 for s in strides]
+        self.heads = Heads(self.program) if self.program.heads > 1 else None
         self.state_widths = [self.shape.units(s.width) for s in self.plan.states]
 
     def _goes_back(self) -> bool:
@@ -69,8 +71,12 @@ class _Call:
         )
 
     def _parameters(self, prepared: Prepared, prefix: str, weights: Sequence[Tensor]) -> Parameters:
-        shapes = [tuple(w.shape) for w in weights]
+        shapes = [tuple(w.shape) for w in self._whole(weights)]
         return Parameters(prepared, prefix, self.program.parts, self.program.stored, shapes)
+
+    def _whole(self, weights: Sequence[Tensor]) -> list[Tensor]:
+        """The weights as the kernel reads them."""
+        return list(weights) if self.heads is None else self.heads.whole(list(weights))
 
     def _sequence(self, context: Context, name: str, t: Tensor, width: int) -> None:
         """One of our own sequences, (T, B, width) side by side."""
@@ -127,6 +133,7 @@ class ForwardCall(_Call):
         for name, n in self.series:
             step = -self.B * n if self.reverse else self.B * n
             words |= {f"{name} step": step, f"{name} time": self.B * n, f"{name} batch": n}
+        self.scratch = scratch
         self.prepared = self._prepared(words, scratch, "forward")
         self.parameters = self._parameters(self.prepared, "param", weights)
         starts = {f"{stored_name(p)} start": stored_name(p) for p, _ in rows_stored(self.plan)}
@@ -163,7 +170,8 @@ class ForwardCall(_Call):
         if self.run_.alias:
             y = outputs[0]
             point(context, f"state {self.plan.output_state}", y.data_ptr() - self.run_.alias.time * y.element_size())
-        self.parameters.fill(context, weights)
+        kept += (whole := self._whole(weights))
+        self.parameters.fill(context, whole)
         prepared.run(context)
         del kept
         return [outputs[0], *finals, *outputs[1:]], saved
@@ -229,11 +237,13 @@ class BackwardCall(_Call):
         for s, d in zip(self.plan.states, dstates, strict=True):
             point(context, f"initial_adjoint {s.name}", d.data_ptr())
         make = torch.zeros_like if self.without_gradient else torch.empty_like
-        dweights = [make(w) for w in weights]
-        self.parameters.fill(context, weights)
+        kept += (whole := self._whole(weights))
+        dweights = [make(w) for w in whole]
+        self.parameters.fill(context, whole)
         self.gradients.fill(context, dweights)
         prepared.run(context)
         del kept
+        dweights = dweights if self.heads is None else self.heads.blocks(dweights)
         found = [*dinputs, *dweights, *dstates]
         return [g if needed else None for g, needed in zip(found, needs, strict=True)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from llvmlite import ir
 
 from ...graph.widths import SCALAR, Width
@@ -9,9 +11,11 @@ from ...plan.forward import Product
 from ...plan.places import Place
 from .emitter import Size, Value
 from .shared import Shared
+from .sizes import HOISTED
 from .worker import Equations, Variable, Worker
 
-BLOCK = 96  # rows of one hoisted product: enough for a weight panel to pay, few enough for the results to stay near
+PACK, KEEP = 1, 2  # the weights have to be packed; they have been, unless a look at them says otherwise
+LOOKS = 4  # rows of which one is looked at
 
 
 def emit_forward(shared: Shared) -> ir.Function:
@@ -39,7 +43,7 @@ class _Forward(Worker):
 
     def run(self) -> ir.Function:
         e = self.e
-        e.when(e.ne(self.frame.size("pack"), 0), self._pack)
+        self._pack()
         self.wait()
         self._chances(e.i64(0), once=True)
         self._enter()
@@ -71,7 +75,28 @@ class _Forward(Worker):
         for i, name in enumerate(product.params):
             row = self.frame.size(f"param {name} row")
             source = e.at(self.frame.pointer(f"param {name}"), e.mul(e.mul(j, self.lanes), row))
-            self.library("gw_pack_rows", source, row, there, K, e.at(panel, i * self.lanes), wide)
+            to = e.at(panel, i * self.lanes)
+            pack = partial(self.library, "gw_pack_rows", source, row, there, K, to, wide)
+            e.when(self._is_stale(j, source, row, there, K, to, wide), pack)
+
+    def _is_stale(self, j: Value, source: Value, row: Size, there: Size, K: Size, packed: Value, wide: int) -> Value:
+        """Whether a panel has to be packed: always, unless it may be kept.
+
+        Then some numbers are compared, each in another column: weights can be changed behind torch's back.
+        """
+        e = self.e
+        word = ir.IntType(8 * e.module.bytes)
+
+        def differs(u: Value, found: Value) -> list[Value]:
+            mixed = e.b.and_(e.add(e.mul(u, 40503), e.mul(j, 12829)), e.i64(0xFFFF))
+            k = e.b.lshr(e.mul(K, mixed), e.i64(16))
+            here = e.load_as(word, source, e.add(e.mul(u, row), k))
+            there_ = e.load_as(word, packed, e.add(e.mul(k, wide), u))
+            return [e.b.or_(found, e.as_size(e.b.icmp_unsigned("!=", here, there_)))]
+
+        always = e.as_size(e.eq(self.frame.size("pack"), PACK))
+        rows = e.select(e.ne(always, 0), 0, there)
+        return e.ne(e.loop(0, rows, differs, step=LOOKS, carry=[always])[0], 0)
 
     def _weights(self, product: Product, j: Size) -> Value:
         K = self.operand_units(product.operand)
@@ -85,6 +110,10 @@ class _Forward(Worker):
         e, K = self.e, self.operand_units(product.operand)
         panel = self.map.value(product.width, j, row)
         weights, wide = self._weights(product, j), len(product.params) * self.lanes
+        if self.has_heads(product.params):
+            begin = e.mul(j, self.lanes)
+            k, end = self.met_by(begin, e.add(begin, self.lanes), self.units(product.width), K)
+            a, weights, K = e.at(a, k), e.at(weights, e.mul(k, wide)), e.sub(end, k)
         for first, count in pieces(len(product.params), len(self.shared.module.target.tile_rows)):
             right = e.at(weights, first * self.lanes)
             result = e.at(panel.base, (product.first + first) * self.lanes)
@@ -123,11 +152,11 @@ class _Forward(Worker):
         lo, hi = self.blocks(product.width)
 
         def some(q: Value) -> None:
-            n = e.min(BLOCK, e.sub(total, q))
+            n = e.min(HOISTED, e.sub(total, q))
             a = e.at(x, e.mul(q, stride))
             e.loop(lo, hi, lambda j: self._product(product, j, a, stride, e.add(row0, q), n))
 
-        e.loop(0, total, some, step=BLOCK)
+        e.loop(0, total, some, step=HOISTED)
 
     def _hoist_steps(self, product: Product, t0: Value, t1: Value) -> None:
         """Step by step; rows that do not lie at one stride are gathered first."""

@@ -48,7 +48,7 @@ class Gradients(BackWorker):
                 def products(target: Value, target_stride: Size, begin_adds: bool) -> None:
                     for k, run in enumerate(runs):
                         term = Term(run.width, run.first, run.params)
-                        self.accumulate(self.name_of(run), term, first, first_block, wide, target, target_stride, n,
+                        self.accumulate(self.name_of(run), term, width, first, first_block, wide, target, target_stride, n,
                                         begin_adds or k > 0)  # fmt: skip
 
                 def through_scratch() -> None:
@@ -157,7 +157,8 @@ class Gradients(BackWorker):
         wide = gates * lanes
         rows = e.mul(e.sub(t1, t0), self.B)
         depth = e.ceil_div(rows, e.max(e.ceil_div(rows, DEPTH), 1))
-        across = e.ceil_div(columns, e.ceil_div(columns, COLUMNS))
+        most = e.div(columns, self.shared.heads) if self.has_heads(run.params) else columns
+        across = e.ceil_div(most, e.ceil_div(most, COLUMNS))
         packed = e.at(frame.pointer("packed"), e.mul(self.thread, frame.size("packed each")))
         lo, hi = self.share(self.count_of_blocks(run.width))
         row0 = self.map.row_of_step("adjoint", t0)
@@ -176,6 +177,15 @@ class Gradients(BackWorker):
                     e.loop(lo, hi, lambda j, nr=nr, mine=mine: block(j, nr, mine, c, count))
 
             def block(j: Value, nr: int, mine: list[tuple[int, int]], c: Value, count: Size) -> None:
+                if not self.has_heads(run.params):
+                    product(j, nr, mine, c, count)
+                    return
+                begin = e.mul(j, lanes)
+                k, end = self.met_by(begin, e.add(begin, lanes), self.units(run.width), columns)
+                meets = e.both(e.lt(c, end), e.lt(k, e.add(c, count)))
+                e.when(meets, lambda: product(j, nr, mine, c, count))
+
+            def product(j: Value, nr: int, mine: list[tuple[int, int]], c: Value, count: Size) -> None:
                 panel = self.map.adjoint(run.width, j, e.add(row0, q))
                 out = e.at(frame.pointer(f"gradient {k}"), e.mul(e.add(e.mul(j, columns), c), wide))
                 for first, _ in mine:

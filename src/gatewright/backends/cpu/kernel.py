@@ -29,7 +29,7 @@ AnyCall = TypeVar("AnyCall", ForwardCall, BackwardCall)
 DTYPES = {"float": torch.float32, "double": torch.float64}
 FEW = 6  # rows: with fewer, a thread's tile is not full
 WIDE = 512  # units: the weights of wider layers exceed a core's cache
-SMALL = 100_000  # multiplications: with fewer, waking a second thread costs more than it brings
+SMALL = 400_000  # multiplications: with fewer, waking a second thread costs more than it brings
 PREPARED = 64  # kinds of calls that are kept ready
 
 

@@ -44,6 +44,7 @@ class Shared:
     module: Module
     plan: Plan
     train: bool
+    heads: int = 1
     fields: Fields = field(default_factory=Fields)
     constants: Constants = field(default_factory=Constants)
 

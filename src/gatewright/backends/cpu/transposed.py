@@ -74,9 +74,10 @@ class BackWorker(Worker):
         e.loop(lo, hi, panel)
 
     def accumulate(
-        self, name: str, term: Term, row: Size, first: Size, wide: Size, to: Value, stride: Size, n: Size, adds: bool
-    ) -> None:
-        """n rows of slots' gradients times a panel of packed columns, a few blocks of units at a time."""
+        self, name: str, term: Term, width: Width, row: Size, first: Size, wide: Size, to: Value, stride: Size, n: Size,
+        adds: bool,
+    ) -> None:  # fmt: skip
+        """n rows of slots' gradients times a panel of packed columns of a width, a few blocks of units at a time."""
         e, lanes = self.e, self.lanes
         gates, blocks = len(term.params), self.count_of_blocks(term.width)
         positions = self.back.panels[term.width]
@@ -85,13 +86,18 @@ class BackWorker(Worker):
         depth = e.mul(blocks, gates * lanes)
         right = e.at(self.frame.pointer(name), e.mul(e.mul(first, lanes), depth))
         right_row = e.mul(wide, lanes)
+        start: Size = 0
+        if self.has_heads(term.params):
+            column, columns = e.mul(first, lanes), self.units(width)
+            unit, end = self.met_by(column, e.add(column, right_row), columns, self.units(term.width))
+            start, blocks = e.div(unit, lanes), e.ceil_div(end, lanes)
 
         def some(s: Value) -> None:
             left = e.at(begin.base, e.add(e.mul(s, between), term.first * lanes))
             count = e.min(SEGMENTS, e.sub(blocks, s))
-            beta = 1 if adds else e.as_size(e.lt(0, s))
+            beta = 1 if adds else e.as_size(e.lt(start, s))
             b = e.at(right, e.mul(s, e.mul(gates * lanes, right_row)))
             self.library("gw_rows", wide, left, begin.stride, 1, gates * lanes, between, count, b, right_row, to,
                          stride, beta, n)  # fmt: skip
 
-        e.loop(0, blocks, some, step=SEGMENTS)
+        e.loop(start, blocks, some, step=SEGMENTS)

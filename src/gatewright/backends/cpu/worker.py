@@ -179,6 +179,19 @@ class Worker:
                 return self.units(next(s.width for s in self.plan.states if s.name == place.name))
         return self.units(self.plan.vectors[place.index].width)
 
+    def has_heads(self, params: Sequence[str]) -> bool:
+        """Whether matrices are block-diagonal: with zeros outside the blocks, which need not be multiplied."""
+        kinds = {p.attr.name: p.attr.kind for p in self.plan.graph.params}
+        return self.shared.heads > 1 and kinds[params[0]] == "U"
+
+    def met_by(self, first: Size, end: Size, mine: Size, others: Size) -> tuple[Size, Size]:
+        """The units on the other side of a block-diagonal matrix that the units first … end − 1 of this side meet."""
+        e, heads = self.e, self.shared.heads
+        each = e.div(others, heads)
+        head = e.div(e.mul(first, heads), mine)
+        last = e.div(e.mul(e.sub(e.min(end, mine), 1), heads), mine)
+        return e.mul(head, each), e.mul(e.add(last, 1), each)
+
     # -- equations -----------------------------------------------------------------------------------
 
     def equations(self, name: str, stage: Stage) -> list[Equations]:
