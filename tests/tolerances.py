@@ -8,7 +8,7 @@ TOLERANCE = {
     (torch.float64, "vendor"): 1e-10,
     (torch.float32, "vendor"): 1e-5,
     (torch.float64, "cpu"): 1e-10,
-    (torch.float32, "cpu"): 5e-5,
+    (torch.float32, "cpu"): 2e-5,
 }
 
 

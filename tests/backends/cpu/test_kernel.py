@@ -41,7 +41,7 @@ from random_graphs import Recipe, recipes
 from tolerances import TOLERANCE, assert_close, difference
 
 QUICK = 20
-ROUGHER = 5.0  # than the reference in float32
+ROUGHER = 10.0  # than the reference in float32
 
 # -- both sides ------------------------------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ def test_kernel(case: Case):
 
 @pytest.mark.skipif(FULL_PRODUCT, reason="the whole product holds every pair by its making")
 def test_every_pair_of_values_is_tried():
-    factors = PROGRAM | CALL
+    factors = {**PROGRAM, **CALL}
     missing = set(all_pairs(factors, forbidden)).difference(*(pairs_of(c._asdict(), factors) for c in every_case()))
     assert not missing and {c.cell for c in every_case()} == set(gw.cells)
 

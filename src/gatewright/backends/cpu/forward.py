@@ -126,6 +126,10 @@ class _Forward(Worker):
         for width, position in self.plan.forward.zeroed:
             lo, hi = self.blocks(width)
             e.loop(t0, t1, lambda t, w=width, p=position, lo=lo, hi=hi: self._zero(t, w, p, lo, hi))
+        e.when(e.eq(self.frame.size("fused"), 0), lambda: self._hoist_products(t0, t1))
+
+    def _hoist_products(self, t0: Value, t1: Value) -> None:
+        e = self.e
         for product in self.plan.forward.hoisted:
             e.when(
                 e.ne(self.frame.size(f"input {product.operand.index} flat"), 0),
@@ -175,10 +179,8 @@ class _Forward(Worker):
                 self.gather(name, t, e.add(t, 1), (first, last), K, scratch, K)
 
             e.when(plain, lambda: None, gather)
-            x = e.at(self.frame.pointer(name), e.mul(t, self.frame.size(f"{name} step")))
-            there = e.at(x, e.mul(first, self.frame.size(f"{name} batch")))
-            a = e.b.select(plain, there, scratch)
-            stride = e.select(plain, self.frame.size(f"{name} batch"), K)
+            there, apart = self._input_rows(product, t)
+            a, stride = e.b.select(plain, there, scratch), e.select(plain, apart, K)
             n = e.sub(last, first)
             e.loop(lo, hi, lambda j: self._product(product, j, a, stride, e.add(row0, first), n))
 
@@ -213,15 +215,18 @@ class _Forward(Worker):
         self.shrink(self.end, t)
         rows = self.rows[0], self.end.get()
         self._chances(t)
-        for products, works in zip(self.plan.forward.products, self.stages, strict=True):
-            for width in dict.fromkeys([*(w.width for w in works), *(p.width for p in products)]):
+        for k, (products, works) in enumerate(zip(self.plan.forward.products, self.stages, strict=True)):
+            hoisted = self.plan.forward.hoisted if k == 0 else ()
+            for width in dict.fromkeys([*(w.width for w in works), *(p.width for p in (*products, *hoisted))]):
                 mine = [w for w in works if w.width == width]
-                self._blocks_of_stage(t, rows, width, [p for p in products if p.width == width], mine)
+                at_hand = [p for p in products if p.width == width]
+                self._blocks_of_stage(t, rows, width, at_hand, mine, first_stage=k == 0)
             self.wait_for_units()
 
     def _blocks_of_stage(
-        self, t: Value, rows: tuple[Size, Size], width: Width, products: list[Product], works: list[Equations]
-    ) -> None:
+        self, t: Value, rows: tuple[Size, Size], width: Width, products: list[Product], works: list[Equations],
+        *, first_stage: bool,
+    ) -> None:  # fmt: skip
         """Products, and the equations on what they have written, block by block of units.
 
         Every other step goes through the blocks backwards: what a cache still holds of the weights comes first.
@@ -232,9 +237,16 @@ class _Forward(Worker):
         row0 = e.add(self.map.row_of_step("value", t), rows[0])
         n = e.sub(rows[1], rows[0])
         operands = [self._operand(p.operand, t, rows[0]) for p in products]
+        fused = [(p, self._input_rows(p, t)) for p in self.plan.forward.hoisted if p.width == width and first_stage]
+
+        def inputs(j: Value) -> None:
+            for product, (a, stride) in fused:
+                self._product(product, j, a, stride, row0, n)
 
         def block(k: Value) -> None:
             j = e.select(odd, e.sub(e.sub(e.add(lo, hi), 1), k), k) if width != SCALAR else k
+            if fused:
+                e.when(e.ne(self.frame.size("fused"), 0), lambda: inputs(j))
             for product, (a, stride) in zip(products, operands, strict=True):
                 self._product(product, j, a, stride, row0, n)
             first = e.as_size(e.eq(k, lo))
@@ -243,6 +255,13 @@ class _Forward(Worker):
 
         e.loop(lo, hi, block)
         self.without_units(works, e.compare(">=", lo, hi), rows)
+
+    def _input_rows(self, product: Product, t: Value) -> tuple[Value, Size]:
+        """This thread's rows of an input at one step, where they lie at one stride."""
+        e, name = self.e, f"input {product.operand.index}"
+        stride = self.frame.size(f"{name} batch")
+        x = e.at(self.frame.pointer(name), e.mul(t, self.frame.size(f"{name} step")))
+        return e.at(x, e.mul(self.rows[0], stride)), stride
 
     def _operand(self, place: Place, t: Value, row: Size) -> tuple[Value, Size]:
         """The first row of a product's operand, and the stride of its rows."""

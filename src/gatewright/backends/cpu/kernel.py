@@ -20,14 +20,13 @@ from ...plan.plan import Plan
 from ...plan.program import Program
 from .build import planned
 from .calls import BackwardCall, ForwardCall
-from .sizes import Shape, every_product, saved_space
+from .sizes import FEW, Shape, every_product, saved_space
 from .target import Target, host
 from .threads import thread_count
 
 AnyCall = TypeVar("AnyCall", ForwardCall, BackwardCall)
 
 DTYPES = {"float": torch.float32, "double": torch.float64}
-FEW = 6  # rows: with fewer, a thread's tile is not full
 WIDE = 512  # units: the weights of wider layers exceed a core's cache
 SMALL = 400_000  # multiplications: with fewer, waking a second thread costs more than it brings
 PREPARED = 64  # kinds of calls that are kept ready

@@ -12,6 +12,7 @@ from ...plan.places import Place
 from ...plan.plan import Plan
 
 ALIGN = 16  # elements: 64 bytes or more
+FEW = 6  # rows: with fewer, a thread's tile is not full
 CHUNK = 384  # rows whose gradients stay in the cache until those of inputs and weights have been taken from them
 HOISTED = 96  # rows whose products with inputs are made ahead
 ROWS = 48  # of an input's gradient at a time

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .sizes import ROWS, Shape, gathered, packed_left, rows_stored, stored_name, transposed, widths_of
+from .sizes import FEW, ROWS, Shape, gathered, packed_left, rows_stored, stored_name, transposed, widths_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ def forward_words(shape: Shape, run: Run, *, train: bool) -> dict[str, int]:
     words = common_words(shape) | {"chunk": shape.chunk, "gathered each": gathered(shape)}
     words |= _value_words(shape, ring, shape.T + 1 if train else 2)
     words |= _stored_words(shape, run, words["history"])
+    # with many rows of its own a thread multiplies inputs where it multiplies states: the sums are in its cache
+    words["fused"] = int(not shape.unit and not run.ragged and shape.B >= FEW * shape.threads)
     for k, strides in enumerate(run.inputs):
         words |= input_words(shape, run, k, strides, flat=shape.unit)
     return words
@@ -53,7 +55,7 @@ def _value_words(shape: Shape, ring: int, history: int) -> dict[str, int]:
 
 def _stored_words(shape: Shape, run: Run, history: int) -> dict[str, int]:
     """States and operands that lie row by row; the state that the output is may lie in the output."""
-    words = {}
+    words = {"output in state": int(run.alias is not None)}
     for place, width in rows_stored(shape.plan):
         name, row = stored_name(place), shape.padded(width)
         aliased = run.alias if place.name == shape.plan.output_state and place.kind == "state" else None

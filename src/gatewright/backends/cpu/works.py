@@ -356,6 +356,10 @@ class _Row:
                 e.store(value, self._row(place), mask=e.first_lanes(1) if single else f.mask)
             case "input_adjoint":
                 e.store(value, self._input_adjoint(place), mask=e.first_lanes(1) if single else f.mask)
+            case "output" if f.shared.plan.output_state is not None:
+                # the state that it is has been stored there, unless the two lie apart
+                apart = e.eq(f.frame.size("output in state"), 0)
+                e.when(apart, lambda: e.store(value, self._user(place), mask=f.mask))
             case _:
                 e.store(value, self._user(place), mask=e.first_lanes(1) if single else f.mask)
 
