@@ -27,4 +27,4 @@ def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
     if not expected.numel():
         return 0.0
     scale = expected.abs().max().clamp(min=1e-3 if expected.dtype == torch.float64 else 1e-2)
-    return float((found - expected).abs().max() / scale)
+    return float(((found - expected).abs().max() / scale).detach())

@@ -258,7 +258,6 @@ def test_a_backend_that_cannot_is_an_error_not_a_silent_change():
         (gw.Recurrent("mgu", I, H, backend="vendor"), {}, "the equations of mgu are none of torch's LSTM, GRU and RNN"),
         (gw.GRU(I, H, backend="vendor"), {"reset": reset}, "torch's kernels know no resets"),
         (gw.GRU(I, H, backend="vendor"), {"states": "all"}, "torch's kernels do not give every state"),
-        (gw.Recurrent("gru", I, H, heads=2, backend="cpu"), {}, "the CPU's kernels know no heads"),
     ]:
         with pytest.raises(
             ValueError, match=f"backend: expected a cell and a call that the .* kernels? knows?, got {why}"

@@ -30,14 +30,15 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Te
     a, b, c, d = counter
     for r in range(ROUNDS):
         low, high = ((word + r * step) & WORD for word, step in zip(key, INCREMENTS, strict=True))
-        # int64 products wrap around, and leave the right 64 bits
-        first, second = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
-        a, b, c, d = _upper(second) ^ b ^ low, second & WORD, _upper(first) ^ d ^ high, first & WORD
+        (upper, lower), (above, below) = _product(a, MULTIPLIERS[0]), _product(c, MULTIPLIERS[1])
+        a, b, c, d = above ^ b ^ low, below, upper ^ d ^ high, lower
     return a, b, c, d
 
 
-def _upper(product: Tensor) -> Tensor:
-    return (product >> 32) & WORD
+def _product(word: Tensor, by: int) -> tuple[Tensor, Tensor]:
+    """The upper and the lower word of a product, by halves: what overflows is undefined once it has been compiled."""
+    first, second = word * (by & 0xFFFF), word * (by >> 16)
+    return (second + (first >> 16)) >> 16, (first + ((second & 0xFFFF) << 16)) & WORD
 
 
 def chance(
@@ -102,4 +103,4 @@ def _words(seed: Tensor, stream: int, group: Tensor, sequences: int | Tensor, un
     device = seed.device
     rows = torch.arange(sequences, device=device) if isinstance(sequences, int) else sequences.to(device)
     counter = (torch.arange(units, device=device), rows.unsqueeze(-1), group, torch.full_like(group, stream))
-    return philox(counter, (seed & WORD, _upper(seed)))
+    return philox(counter, (seed & WORD, (seed >> 32) & WORD))

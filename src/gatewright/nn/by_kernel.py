@@ -93,17 +93,20 @@ def programs(layer: Stack) -> dict[Options, Program]:
         graph = layer.regularisers.equations[training]
         first = stream(k, d) if chances(graph) else 0  # layers without random numbers share a program
         for every, reset in product((False, True), repeat=2):
-            options = (every, reset, first)
-            found[training, k, d, every, reset] = program_for(graph, layer._layers[k].layout, *options)
+            found[training, k, d, every, reset] = program_for(
+                graph, layer._layers[k].layout, heads=layer.heads, every=every, reset=reset, first=first
+            )
     return found
 
 
-def program_for(graph: Graph, layout: Layout, every: bool = False, reset: bool = False, first: int = 0) -> Program:
+def program_for(
+    graph: Graph, layout: Layout, *, heads: int = 1, every: bool = False, reset: bool = False, first: int = 0
+) -> Program:
     """The program of equations with the weights stored like this; `first` is where its random numbers begin."""
     stored = tuple(tuple(name for name, _ in s.rows) for s in layout.stored)
-    return _program(graph, stored, tuple(layout.parts.items()), every, reset, first)
+    return _program(graph, stored, tuple(layout.parts.items()), heads, every, reset, first)
 
 
 @lru_cache(maxsize=1024)
-def _program(graph: Graph, stored: tuple, parts: tuple, every: bool, reset: bool, first: int) -> Program:
-    return Program(graph, stored, parts, every=every, reset=reset, stream=first)
+def _program(graph: Graph, stored: tuple, parts: tuple, heads: int, every: bool, reset: bool, first: int) -> Program:
+    return Program(graph, stored, parts, heads=heads, every=every, reset=reset, stream=first)

@@ -62,8 +62,6 @@ def _why(layer: Stack, name: str) -> str:
 
 
 def _cpu_refuses(layer: Stack) -> str | None:
-    if layer.heads > 1:
-        return "the CPU's kernels know no heads"
     return kernels_refuse(weight_of(layer), tell=layer.backend == "auto")
 
 

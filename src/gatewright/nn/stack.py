@@ -21,6 +21,7 @@ from .choice import Choice, choose
 from .layout import layers
 from .regularisers import made
 from .rows import Rows
+from .streaming import Steps
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -78,7 +79,7 @@ class Stack(Rows, nn.Module):
                     weight = torch.empty(stored.shape, dtype=dtype, device=device)
                     self.register_parameter(f"{stored.name}_l{k}{suffix}", nn.Parameter(weight))
         self._solve_once()
-        self.programs = {} if heads > 1 else by_kernel.programs(self)
+        self.programs = by_kernel.programs(self)
         self.reset_parameters()
 
     def _solve_once(self) -> None:
@@ -90,6 +91,7 @@ class Stack(Rows, nn.Module):
         back = {(n.args[0].attr, n.attr) for n in topological(self._graph.results) if n.op == "previous"}
         self.looks_back: tuple[tuple[str, int], ...] = tuple(sorted(back))
         self.directions = len(self._suffixes)
+        self._steps = Steps()
         self.lookback = self._lookback()
         self.starts = tuple((self._state_sizes[s.name], s.initial) for s in self._graph.states)
         # torch's kernel tells a projection by its width: one to as many units it takes for none
@@ -265,6 +267,11 @@ class Stack(Rows, nn.Module):
         if self.bidirectional:
             raise ValueError("step: a layer with two directions sees a sequence's end first; call it on sequences")
         inputs = tuple(input) if isinstance(input, tuple | list) else (input,)
+        if state is not None:
+            states = tuple(state) if isinstance(state, tuple | list) else (state,)
+            if (found := self._steps.step(self, inputs, states)) is not None:
+                output, *new = found
+                return output, tuple(new) if len(new) != 1 else new[0]
         check_step(self, inputs)
         time = 1 if self.batch_first and inputs[0].dim() > 1 else 0
         output, new = self(one_or_all(tuple(x.unsqueeze(time) for x in inputs)), state)

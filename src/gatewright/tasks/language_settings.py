@@ -36,7 +36,7 @@ class LanguageSettings(Settings):
         None,
         "steps that the gradient goes back (chars and bytes 128, pieces 64, words 35); the state goes on",
     )
-    backend: Literal["auto", "reference", "vendor"] = setting("auto", "what runs the cell")
+    backend: Literal["auto", "cpu", "reference", "vendor"] = setting("auto", "what runs the cell")
 
     def check(self) -> None:
         for name in ("hidden_size", "num_layers", "embedding_size", "projection", "heads", "steps"):

@@ -300,7 +300,7 @@ def placed(case: Case, given: Numbers, memory: Guarded) -> tuple[Leaves, Masks, 
     layout = {"batch first": memory.batch_first, "sliced": memory.sliced, "expanded": memory.expanded}
     loose = memory.copy if case.layout == "dense" else memory.sliced
     # what has NaN in some steps alone is not one step at all times
-    changes = case.nan == "padding" and any(x.isnan().any() for x in given.inputs)
+    changes = case.layout == "expanded" and case.nan == "padding" and any(x.isnan().any() for x in given.inputs)
     of_inputs = memory.copy if changes else layout.get(case.layout, memory.copy)
     inputs = [of_inputs(x) for x in given.inputs]
     leaves = (inputs, [memory.copy(w) for w in given.weights], [loose(s) for s in given.states])

@@ -11,6 +11,7 @@ from ...plan.plan import Plan, plan
 from ...plan.program import Program
 from . import engine
 from .backward import emit_backward
+from .debug import OneAtATime, checked, checker
 from .emitter import Module
 from .forward import emit_forward
 from .products import SIGNATURES, build_library
@@ -29,20 +30,28 @@ class Native:
 
 
 @cache
-def library(real: str, target: Target) -> engine.Library:
+def library(real: str, target: Target, *, debug: bool = False) -> engine.Library:
     """The functions that all kernels of a dtype share."""
-    made = engine.compiled(f"library {real}", lambda: build_library(real, target), real=real, target=target)
-    return engine.load([made], list(SIGNATURES), symbols())
+    check, uses = (checked, [checker()]) if debug else (None, [])
+    made = engine.compiled(
+        _key(f"library {real}", debug), lambda: build_library(real, target, check=check), real=real, target=target
+    )
+    return engine.load([made], list(SIGNATURES), symbols(), uses=uses)
+
+
+def _key(text: str, debug: bool) -> str:
+    return f"debug {text}" if debug else text
 
 
 def planned(program: Program, *, train: bool) -> Plan:
     return plan(program.graph, train=train, reset=program.reset, every=program.every, record=program.record)
 
 
-def emitted(program: Program, real: str, target: Target, *, train: bool, backward: bool) -> Module:
+def emitted(program: Program, real: str, target: Target, *, train: bool, backward: bool, debug: bool = False) -> Module:
     """The module of one direction of time; with its names as data, for whoever finds it on the disk."""
     name = ("backward" if backward else "train" if train else "infer") + f"_{real}"
-    shared = Shared(Module(name, real, target), planned(program, train=train), train, program.heads)
+    module = Module(name, real, target, check=checked if debug else None)
+    shared = Shared(module, planned(program, train=train), train, program.heads)
     (emit_backward if backward else emit_forward)(shared)
     numbers = [f"const {n.attr.hex()}" if n.op == "const" else str(n.attr.name) for n in shared.constants.entries]
     shared.module.text("names", "\n".join([*shared.fields.index, "", *numbers]))
@@ -50,17 +59,19 @@ def emitted(program: Program, real: str, target: Target, *, train: bool, backwar
 
 
 @lru_cache(maxsize=512)
-def native(text: str, real: str, target: Target, *, train: bool, backward: bool) -> Native:
+def native(text: str, real: str, target: Target, *, train: bool, backward: bool, debug: bool = False) -> Native:
     """Compile the program with this text, or load it from the disk."""
     program, entry = Program.parse(text), "backward" if backward else "forward"
     made = engine.compiled(
-        f"{entry} {train} {text}",
-        lambda: emitted(program, real, target, train=train, backward=backward),
+        _key(f"{entry} {train} {text}", debug),
+        lambda: emitted(program, real, target, train=train, backward=backward, debug=debug),
         real=real,
         target=target,
     )
-    loaded = engine.load([made], [entry, "names"], symbols(), uses=[library(real, target)])
+    uses = [library(real, target, debug=debug), *([checker()] if debug else [])]
+    loaded = engine.load([made], [entry, "names"], symbols(), uses=uses)
     names = ctypes.string_at(loaded.address("names")).decode().split("\n")
     cut = names.index("")
     function = loaded.function(entry, ctypes.c_void_p, ctypes.c_int32)
+    function = OneAtATime(function) if debug else function
     return Native(function, tuple(names[:cut]), tuple(names[cut + 1 :]))

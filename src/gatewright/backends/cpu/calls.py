@@ -12,6 +12,7 @@ from ...graph.widths import SCALAR
 from ..masks import active_steps, reversed_reset
 from .build import Native, native, planned
 from .call import Context, Parameters, Prepared
+from .debug import Watch, debugging
 from .heads import Heads
 from .memory import saved_buffer
 from .sizes import (
@@ -44,7 +45,10 @@ class _Call:
             self.plan, T, B, threads, unit, [x.shape for x in inputs], [s.shape for s in states],
             [w.shape for w in weights],
         )  # fmt: skip
-        self.native = native(self.program.text, kernel.real, kernel.target, train=train, backward=backward)
+        self.debug = debugging()
+        self.native = native(
+            self.program.text, kernel.real, kernel.target, train=train, backward=backward, debug=self.debug
+        )
         width = self.shape.units(self.plan.output)
         alias = Strides(B * width, width) if self._aliases() else None
         strides = tuple(Strides(*x.stride()[:2]) for x in inputs)
@@ -66,15 +70,19 @@ class _Call:
             for kind in ("initial", "final", "initial_adjoint"):
                 words[f"{kind} {s.name} batch"] = width
         words |= {f"chance {k} stream": self.program.stream | c.number for k, c in enumerate(self.plan.chances)}
-        return Prepared(
+        prepared = Prepared(
             self.native, self.shape, words, scratch, name, _numbers(self.native, self.shape, self.kernel.dtype)
         )
+        graph, states = self.program.graph, ", ".join(s.name for s in self.plan.states)
+        told = f"the {name} kernel ({', '.join(graph.inputs)}; {states}) in {self.kernel.dtype}"
+        self.watch = Watch(prepared, scratch, told) if self.debug else None
+        return prepared
 
     def _parameters(self, prepared: Prepared, prefix: str, weights: Sequence[Tensor]) -> Parameters:
-        shapes = [tuple(w.shape) for w in self._whole(weights)]
+        shapes = [tuple(w.shape) for w in self.whole(weights)]
         return Parameters(prepared, prefix, self.program.parts, self.program.stored, shapes)
 
-    def _whole(self, weights: Sequence[Tensor]) -> list[Tensor]:
+    def whole(self, weights: Sequence[Tensor]) -> list[Tensor]:
         """The weights as the kernel reads them."""
         return list(weights) if self.heads is None else self.heads.whole(list(weights))
 
@@ -91,7 +99,7 @@ class _Call:
         point, order = self.prepared.point, None
         if self.ragged:
             assert lengths is not None
-            order = _order(lengths, self.shape)
+            order = lengths.argsort(descending=True, stable=True)  # the kernel's: the longest come first
             count = lengths[order].contiguous()
             first = (count - 1).clamp(min=0) if self.reverse else self.prepared.first
             kept += [order, count, first]
@@ -170,9 +178,13 @@ class ForwardCall(_Call):
         if self.run_.alias:
             y = outputs[0]
             point(context, f"state {self.plan.output_state}", y.data_ptr() - self.run_.alias.time * y.element_size())
-        kept += (whole := self._whole(weights))
+        kept += (whole := self.whole(weights))
         self.parameters.fill(context, whole)
-        prepared.run(context)
+        if self.watch is None:
+            prepared.run(context)
+        else:
+            saved_places = (self.saved, saved[0]) if self.train else None
+            self.watch.run(context, reads=[*inputs, *kept], writes=[*outputs, *finals], saved=saved_places)
         del kept
         return [outputs[0], *finals, *outputs[1:]], saved
 
@@ -198,7 +210,8 @@ class BackwardCall(_Call):
         self.parameters = self._parameters(prepared, "param", weights)
         self.gradients = self._parameters(prepared, "dparam", weights)
         starts = {f"{stored_name(p)} start": stored_name(p) for p, _ in rows_stored(self.plan)}
-        self.saved_region = prepared.layout.region(saved_space(shape), also=starts)
+        self.saved = saved_space(shape)
+        self.saved_region = prepared.layout.region(self.saved, also=starts)
         self.flat = [bool(words[f"input {k} flat"]) for k in range(len(inputs))]
         prepared_parameters = {p.attr.name for p in self.plan.graph.params}
         back = self.plan.backward
@@ -237,11 +250,15 @@ class BackwardCall(_Call):
         for s, d in zip(self.plan.states, dstates, strict=True):
             point(context, f"initial_adjoint {s.name}", d.data_ptr())
         make = torch.zeros_like if self.without_gradient else torch.empty_like
-        kept += (whole := self._whole(weights))
+        kept += (whole := self.whole(weights))
         dweights = [make(w) for w in whole]
         self.parameters.fill(context, whole)
         self.gradients.fill(context, dweights)
-        prepared.run(context)
+        if self.watch is None:
+            prepared.run(context)
+        else:
+            reads = [*inputs, *kept, *(g for g in grads if g is not None), *outputs]
+            self.watch.run(context, reads=reads, writes=[*dinputs, *dweights, *dstates], saved=(self.saved, saved))
         del kept
         dweights = dweights if self.heads is None else self.heads.blocks(dweights)
         found = [*dinputs, *dweights, *dstates]
@@ -283,16 +300,3 @@ def _numbers(native_: Native, shape: Shape, dtype: torch.dtype) -> Tensor:
     units = {str(w): shape.units(w) for w in (*widths_of(shape.plan), SCALAR)}
     values = [float.fromhex(n[6:]) if n.startswith("const ") else float(units[n]) for n in native_.numbers]
     return torch.tensor(values or [0.0], dtype=dtype)
-
-
-def _order(lengths: Tensor, shape: Shape) -> Tensor:
-    """The kernel's order of sequences: the longest of each thread's come first."""
-    order = lengths.argsort(descending=True, stable=True)
-    if shape.unit or shape.threads == 1:
-        return order
-    n, B = shape.threads, shape.B
-    sizes = [B * (k + 1) // n - B * k // n for k in range(n)]
-    # dealt out like cards, the fuller hands first; each hand is sorted as the whole was
-    hands = sorted(range(n), key=lambda k: -sizes[k])
-    dealt = {hand: order[i::n] for i, hand in enumerate(hands)}
-    return torch.cat([dealt[k] for k in range(n)])

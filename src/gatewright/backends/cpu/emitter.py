@@ -21,6 +21,7 @@ SIZES = {"float": 4, "double": 8}
 
 Size = Any  # a Python int, or an IR value of type i64
 Value = Any  # any other IR value
+Check = Callable[..., Value]  # (emitter, address, bytes, write=…): the address, or one where nothing is harmed
 
 
 class Splat(ir.Constant):
@@ -31,12 +32,12 @@ class Splat(ir.Constant):
 
 
 class Module:
-    """One unit of compilation, for one dtype and one target."""
+    """One unit of compilation, for one dtype and one target; every address of a debug build goes through `check`."""
 
-    def __init__(self, name: str, real: str, target: Target):
+    def __init__(self, name: str, real: str, target: Target, *, check: Check | None = None):
         self.ir = ir.Module(name=name)
         self.ir.triple = target.triple
-        self.real, self.target = real, target
+        self.real, self.target, self.check = real, target, check
         self.R = REALS[real]
         self.bytes = SIZES[real]
         self.lanes = target.lanes(real)
@@ -247,21 +248,45 @@ class Emitter:
         """The address `offset` elements behind a pointer."""
         if isinstance(offset, int) and offset == 0:
             return pointer
-        return self.b.gep(pointer, [self.i64(offset)], inbounds=True, source_etype=kind or self.R)
+        # what is checked may be wrong, and LLVM must not assume that it is not
+        sure = self.module.check is None
+        return self.b.gep(pointer, [self.i64(offset)], inbounds=sure, source_etype=kind or self.R)
+
+    def _checked(self, pointer: Value, offset: Size, kind: ir.Type, *, write: bool, mask: Value | None = None) -> Value:
+        """The address of one access, which a debug build looks at; a table of the module itself is no buffer."""
+        place = self.at(pointer, offset, kind.element if isinstance(kind, ir.VectorType) else kind)
+        if self.module.check is None or isinstance(pointer, ir.Constant):
+            return place
+        size = self._size(kind) if mask is None else self.mul(self._count(mask), self.module.bytes)
+        return self.module.check(self, place, size, write=write)
+
+    @staticmethod
+    def _size(kind: ir.Type) -> int:
+        """The bytes of a type."""
+        if isinstance(kind, ir.VectorType):
+            return kind.count * Emitter._size(kind.element)
+        if isinstance(kind, ir.IntType):
+            return kind.width // 8
+        return 4 if kind is F32 else 8
+
+    def _count(self, mask: Value) -> Size:
+        """How many lanes a mask has; they are the first ones."""
+        bits = self.b.zext(self.b.bitcast(mask, ir.IntType(self.lanes)), I64)
+        return self.b.call(self.module.declare("llvm.ctpop.i64", I64, [I64]), [bits])
 
     def load_as(self, kind: ir.Type, pointer: Value, offset: Size = 0) -> Value:
         """One value of another type, `offset` of them behind the pointer."""
-        return self.b.load(self.at(pointer, offset, kind), typ=kind)
+        return self.b.load(self._checked(pointer, offset, kind, write=False), typ=kind)
 
     def store_as(self, kind: ir.Type, value: Value, pointer: Value, offset: Size = 0) -> None:
-        self.b.store(value, self.at(pointer, offset, kind))
+        self.b.store(value, self._checked(pointer, offset, kind, write=True))
 
     def scalar(self, pointer: Value, offset: Size = 0) -> Value:
-        return self.b.load(self.at(pointer, offset), typ=self.R, align=self.module.bytes)
+        return self.b.load(self._checked(pointer, offset, self.R, write=False), typ=self.R, align=self.module.bytes)
 
     def load(self, pointer: Value, offset: Size = 0, *, mask: Value | None = None, align: int | None = None) -> Value:
         """A vector; lanes outside a mask are neither read nor anything but 0."""
-        place = self.at(pointer, offset)
+        place = self._checked(pointer, offset, self.V, write=False, mask=mask)
         align = align or self.module.bytes
         if mask is None:
             return self.b.load(place, typ=self.V, align=align)
@@ -272,7 +297,7 @@ class Emitter:
         self, value: Value, pointer: Value, offset: Size = 0, *, mask: Value | None = None, align: int | None = None
     ) -> None:
         """Store a vector; lanes outside a mask are left alone."""
-        place = self.at(pointer, offset)
+        place = self._checked(pointer, offset, self.V, write=True, mask=mask)
         align = align or self.module.bytes
         if mask is None:
             self.b.store(value, place, align=align)

@@ -48,8 +48,9 @@ class Gradients(BackWorker):
                 def products(target: Value, target_stride: Size, begin_adds: bool) -> None:
                     for k, run in enumerate(runs):
                         term = Term(run.width, run.first, run.params)
-                        self.accumulate(self.name_of(run), term, width, first, first_block, wide, target, target_stride, n,
-                                        begin_adds or k > 0)  # fmt: skip
+                        more = begin_adds or k > 0
+                        self.accumulate(self.name_of(run), term, width, first, first_block, wide, target,
+                                        target_stride, n, more)  # fmt: skip
 
                 def through_scratch() -> None:
                     there = e.sub(columns, column)
@@ -202,7 +203,7 @@ class Gradients(BackWorker):
     def write_weights(self) -> None:
         """From [block][column][gate, unit] into the rows of the user's tensors."""
         e, lanes = self.e, self.lanes
-        empty = e.eq(self.T, 0)
+        empty = e.eq(e.mul(self.T, self.B), 0)
         for k, run in enumerate(self.runs):
             columns, wide = self.operand_units(run.operand), len(run.params) * lanes
             lo, hi = self.share(self.count_of_blocks(run.width))

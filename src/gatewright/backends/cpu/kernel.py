@@ -41,6 +41,7 @@ class Kernel:
 
     def __init__(self, program: Program, real: str, target: Target | None = None):
         self.program, self.real, self.target = program, real, target or host()
+        self.code = replace(program, stream=0).text  # where random numbers begin is no part of the code
         self.dtype, self.lanes = DTYPES[real], self.target.lanes(real)
         self._forward: dict[tuple, ForwardCall] = {}
         self._backward: dict[tuple, BackwardCall] = {}

@@ -18,7 +18,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from .emitter import I64, PTR, VOID, Emitter, Module, Size, Value
+from .emitter import I64, PTR, VOID, Check, Emitter, Module, Size, Value
 from .moves import MOVES, add_moves, copy_row
 from .philox import CHANCES, add_chances
 from .target import Target
@@ -45,9 +45,9 @@ def declare(module: Module, name: str) -> ir.Function:
     return module.declare(name, VOID, SIGNATURES[name])
 
 
-def build_library(real: str, target: Target) -> Module:
+def build_library(real: str, target: Target, *, check: Check | None = None) -> Module:
     """All functions of `SIGNATURES` for a dtype ("float" or "double") and an instruction set."""
-    module = Module(f"library_{real}_{target.name}", real, target)
+    module = Module(f"library_{real}_{target.name}", real, target, check=check)
     tiles = _Tiles(module)
     _add_rows(module, tiles)
     _add_columns(module, tiles)

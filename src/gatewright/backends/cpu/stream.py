@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,88 +12,133 @@ from torch import Tensor
 from .call import Context
 from .calls import ForwardCall
 from .forward import KEEP, PACK
+from .kernel import Kernel
 from .sizes import packed_space, rows_stored, stored_name
 from .threads import thread_count
 
-if TYPE_CHECKING:
-    from .kernel import Kernel
+
+@dataclass(frozen=True)
+class Level:
+    """One layer of a stack: its kernel and its stored weights."""
+
+    kernel: Kernel
+    weights: tuple[Tensor, ...]
 
 
 class Stepper:
-    """One step of one layer, for inputs of one shape: `stepper(inputs, states) -> (output, new states)`.
+    """One step of a stack of layers, for inputs of one shape: `stepper(inputs, states) -> [output, new states]`.
 
-    Weights are packed again when torch says that they have changed; a look at each row finds most of what was changed
-    behind its back.
+    inputs: (B, features) each, or (features,). states: (layers, B, units) each, or (layers, units). All are
+    contiguous, of the kernels' dtype, and nothing of that is checked. Weights are packed again when torch says that
+    they have changed; a look at some numbers of each panel finds most of what was changed behind its back.
     """
 
-    def __init__(self, kernel: Kernel, inputs: Sequence[Tensor], weights: Sequence[Tensor], states: Sequence[Tensor]):
-        sequences = [x.unsqueeze(0) for x in inputs]
-        key = (False, False, False, thread_count(), None)
-        self.call = ForwardCall(kernel, key, sequences, weights, states)
-        self.weights = tuple(weights)
-        prepared, shape = self.call.prepared, self.call.shape
-        self.function, self.dtype, self.batch = prepared.native.function, kernel.dtype, shape.B
-        slot = prepared.slot
-        self.wide = self.call.series[0][1]
-        names = [s.name for s in self.call.plan.states]
-        self.inputs = [self._slot(f"input {k}") for k in range(len(inputs))]
-        self.slots = [(self._slot(f"initial {name}"), self._slot(f"final {name}")) for name in names]
-        self.output = slot["output 0"]
-        self.pack = self._slot("pack")
-        self.threads, self.phase = shape.threads, self._slot("phase")
-        self.alias = slot.get(f"state {self.call.plan.output_state}") if self.call.run_.alias else None
-        self.behind = self.call.run_.alias.time * kernel.dtype.itemsize if self.call.run_.alias else 0
+    def __init__(self, levels: Sequence[Level], inputs: Sequence[Tensor], states: Sequence[Tensor]):
+        self.levels = tuple(levels)
+        self.shape, self.dtype = tuple(inputs[0].shape[:-1]), levels[0].kernel.dtype
+        self.weights = tuple(w for level in levels for w in level.weights)
+        self.plans = self._planned(inputs, states)
+        self.wide = self.plans[-1].wide
+        self.identities = [id(w) for w in self.weights]
+        self.shapes = [t.shape for t in (*inputs, *states)]
+        self.count = len(self.shapes)
         self._own = threading.local()
+
+    def _planned(self, inputs: Sequence[Tensor], states: Sequence[Tensor]) -> list[_Plan]:
+        first, *others = [x.reshape(1, -1, x.shape[-1]) for x in inputs]
+        began = [s.reshape(len(self.levels), -1, s.shape[-1])[0] for s in states]
+        found = []
+        for level in self.levels:
+            found.append(_Plan(level, [first, *others], began))
+            first = first.new_zeros(1, first.shape[1], found[-1].wide)
+        return found
+
+    def takes(self, inputs: tuple[Tensor, ...], states: tuple[Tensor, ...]) -> bool:
+        """Whether it was prepared for tensors like these."""
+        given, dtype = inputs + states, self.dtype
+        if len(given) != self.count:
+            return False
+        for t, shape in zip(given, self.shapes):  # noqa: B905 a step takes microseconds
+            if t.dtype is not dtype or type(t) is not Tensor or t.shape != shape or not t.is_contiguous():
+                return False
+        return True
+
+    def __call__(self, inputs: tuple[Tensor, ...], states: tuple[Tensor, ...]) -> list[Tensor]:
+        own = getattr(self._own, "kept", None)
+        if own is None:
+            own = self._own.kept = [_Own(plan, last=plan is self.plans[-1]) for plan in self.plans]
+        found = [torch.empty(*self.shape, self.wide, dtype=self.dtype), *map(torch.empty_like, states)]
+        output, *new = map(Tensor.data_ptr, found)
+        starts = [*map(Tensor.data_ptr, inputs + states), *new]
+        marks = [w._version for w in self.weights], [*map(Tensor.data_ptr, self.weights)]
+        for k, one in enumerate(own):
+            starts[0] = one.run(k, starts, one.output or output, marks)
+        return found
+
+
+class _Plan:
+    """One layer's prepared call, and where its words stand."""
+
+    def __init__(self, level: Level, inputs: Sequence[Tensor], states: Sequence[Tensor]):
+        kernel = level.kernel
+        self.level = level
+        how = (False, False, False, thread_count(), None)
+        self.call = call = ForwardCall(kernel, how, inputs, level.weights, states)
+        self.wide, self.threads = call.series[0][1], call.shape.threads
+        names = [s.name for s in call.plan.states]
+        self.slots = [self._slot(f"input {k}") for k in range(len(inputs))]
+        self.slots += [self._slot(f"{kind} {name}") for kind in ("initial", "final") for name in names]
+        item = kernel.dtype.itemsize
+        widths = [n * call.B * item for n in call.state_widths]
+        self.steps = [0] * len(inputs) + widths * 2  # from one layer's states to the next one's
+        self.output, self.pack, self.phase = (self._slot(name) for name in ("output 0", "pack", "phase"))
+        alias = call.run_.alias
+        self.alias = self._slot(f"state {call.plan.output_state}") if alias else None
+        self.behind = alias.time * item if alias else 0
 
     def _slot(self, name: str) -> int:
         """Where a word stands; behind the last one for what the kernel does not ask for."""
         return self.call.prepared.slot.get(name, len(self.call.prepared.template))
 
-    def _context(self) -> _Own:
-        """This thread's own words and buffers."""
-        own = getattr(self._own, "kept", None)
-        if own is None:
-            own = self._own.kept = _Own(self)
-        return own
-
-    def __call__(self, inputs: Sequence[Tensor], states: Sequence[Tensor]) -> list[Tensor]:
-        """[output, new states], each (B, units); inputs and states are contiguous, and nothing is checked."""
-        own = getattr(self._own, "kept", None) or self._context()
-        words = own.words
-        for slot, x in zip(self.inputs, inputs):  # noqa: B905: a call takes a microsecond or two
-            words[slot] = x.data_ptr()
-        found = [torch.empty(self.batch, self.wide, dtype=self.dtype)]
-        for (began, end), old in zip(self.slots, states):  # noqa: B905
-            new = torch.empty_like(old)
-            words[began], words[end] = old.data_ptr(), new.data_ptr()
-            found.append(new)
-        words[self.output] = start = found[0].data_ptr()
-        if self.alias is not None:
-            words[self.alias] = start - self.behind
-        versions = [w._version for w in self.weights]
-        words[self.pack] = KEEP if versions == own.versions else PACK
-        own.versions = versions
-        if self.threads > 1:
-            own.phase += self.call.prepared.phases
-            words[self.phase] = own.phase
-        self.function(own.address, self.threads)
-        return found
-
 
 class _Own:
-    """What one thread has of a stepper: a context, its scratch and its packed weights."""
+    """What one thread has of a layer: a context, its scratch and its packed weights."""
 
-    def __init__(self, stepper: Stepper):
-        call = stepper.call
-        prepared, shape = call.prepared, call.shape
+    def __init__(self, plan: _Plan, *, last: bool):
+        self.plan, call = plan, plan.call
+        prepared = call.prepared
         self.context = Context(prepared)
-        self.words, self.address = self.context.words, self.context.address
-        scratch, packed = call.scratch, packed_space(shape)
-        self.buffers = [torch.zeros(s.total + 64, dtype=stepper.dtype) for s in (scratch, packed)]
-        starts = [b.data_ptr() + -b.data_ptr() % 64 for b in self.buffers]
+        self.words, self.address, self.function = self.context.words, self.context.address, prepared.native.function
+        packed = packed_space(call.shape)
+        sizes = [call.scratch.total, packed.total, plan.wide * call.B]
+        self.buffers = [torch.zeros(n + 64, dtype=plan.level.kernel.dtype) for n in sizes]
+        scratch, panels, output = (b.data_ptr() + -b.data_ptr() % 64 for b in self.buffers)
+        self.output = 0 if last else output  # the last layer's goes to the user
         also = {f"{stored_name(p)} start": stored_name(p) for p, _ in rows_stored(call.plan)}
-        self.context.place(prepared.layout.region(scratch, also=also), starts[0])
-        self.context.place(prepared.layout.region(packed), starts[1])
-        call.parameters.fill(self.context, stepper.weights)
-        self.versions: list[int] | None = None
-        self.phase = 1
+        self.context.place(prepared.layout.region(call.scratch, also=also), scratch)
+        self.context.place(prepared.layout.region(packed), panels)
+        self.marks: tuple[list[int], list[int]] | None = None
+        self.next_phase = 1
+
+    def run(self, k: int, starts: list[int], output: int, marks: tuple[list[int], list[int]]) -> int:
+        """Run one step from and to these addresses; gives where the output is."""
+        words, plan = self.words, self.plan
+        if k:
+            starts = [start + k * step for start, step in zip(starts, plan.steps, strict=True)]
+        for slot, start in zip(plan.slots, starts):  # noqa: B905 a step takes microseconds
+            words[slot] = start
+        words[plan.output] = output
+        if plan.alias is not None:
+            words[plan.alias] = output - plan.behind
+        if marks == self.marks:
+            words[plan.pack] = KEEP
+        else:
+            words[plan.pack] = PACK
+            self.marks = marks
+            self._whole = plan.call.whole(plan.level.weights)
+            plan.call.parameters.fill(self.context, self._whole)
+        if plan.threads > 1:
+            words[plan.phase] = self.next_phase
+            self.next_phase += plan.call.prepared.phases
+        self.function(self.address, plan.threads)
+        return output

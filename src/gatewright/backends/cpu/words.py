@@ -35,11 +35,11 @@ def common_words(shape: Shape) -> dict[str, int]:
 
 def forward_words(shape: Shape, run: Run, *, train: bool) -> dict[str, int]:
     ring = max(shape.T, 1) if train else shape.chunk
-    words = common_words(shape) | {"chunk": shape.chunk, "gathered each": gathered(shape)}
+    words = common_words(shape) | {"chunk": shape.chunk, "gathered each": gathered(shape), "ragged": int(run.ragged)}
     words |= _value_words(shape, ring, shape.T + 1 if train else 2)
     words |= _stored_words(shape, run, words["history"])
     # with many rows of its own a thread multiplies inputs where it multiplies states: the sums are in its cache
-    words["fused"] = int(not shape.unit and not run.ragged and shape.B >= FEW * shape.threads)
+    words["fused"] = int(not shape.unit and not run.ragged and FEW * shape.threads <= shape.B)
     for k, strides in enumerate(run.inputs):
         words |= input_words(shape, run, k, strides, flat=shape.unit)
     return words
@@ -91,7 +91,7 @@ def backward_words(shape: Shape, run: Run, wanted: tuple[bool, ...]) -> dict[str
     chunk = shape.back_chunk
     words = common_words(shape) | _value_words(shape, max(shape.T, 1), shape.T + 1)
     words |= _stored_words(shape, run, words["history"])
-    words |= {"chunk": chunk, "adjoint ring": 2 * chunk, "adjoint rows": 2 * chunk * shape.B}
+    words |= {"ragged": int(run.ragged), "chunk": chunk, "adjoint ring": 2 * chunk, "adjoint rows": 2 * chunk * shape.B}
     words |= {"product count": len(transposed(planned)), "scratch row": shape.panels * shape.lanes}
     words |= {"packed each": packed_left(), "edge rows": ROWS}
     for width in widths_of(planned):

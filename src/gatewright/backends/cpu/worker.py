@@ -1,8 +1,8 @@
 """One thread's part of a kernel: what it owns of units and rows, and where threads wait for each other.
 
 Threads split either the units of every width, and wait for each other behind every stage, or the rows, and never
-wait inside a step. Rows are ordered so that the longest sequences of a thread come first: those that have not ended
-are a prefix, and nothing behind it is touched.
+wait inside a step. Rows are ordered so that the longest sequences come first: of any thread's rows those that have not
+ended are a prefix, and nothing behind it is touched.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Worker:
         self.lanes = e.lanes
         self.phase = Variable(self, self.frame.size("phase"))
         self.splits_units = e.ne(self.frame.size("unit"), 0)
-        self.rows = self.share(self.frame.size("B"), units_split=False)
         self.T, self.B = self.frame.size("T"), self.frame.size("B")
+        self.rows = self._rows()
 
     def library(self, name: str, *args: Size | Value) -> None:
         self.e.call(declare(self.shared.module, name), *args)
@@ -81,6 +81,32 @@ class Worker:
             return lo, hi
         split = self.splits_units if units_split else e.b.not_(self.splits_units)
         return e.select(split, lo, 0), e.select(split, hi, count)
+
+    def _rows(self) -> tuple[Size, Size]:
+        """The rows of which this thread computes all units: as many, or as many steps, as the others."""
+        e = self.e
+        lo, hi = (Variable(self, end) for end in self.share(self.B, units_split=False))
+        ragged = e.both(e.ne(self.frame.size("ragged"), 0), e.b.not_(self.splits_units))
+
+        def by_steps() -> None:
+            def add(r: Value, total: Value) -> list[Value]:
+                return [e.add(total, self.map.entry("count", r))]
+
+            total = e.loop(0, self.B, add, carry=[e.i64(0)])[0]
+            begin, end = (e.mul(e.add(self.thread, k), total) for k in (0, 1))
+
+            def row(r: Value, before: Value, first: Value, last: Value) -> list[Value]:
+                scaled = e.mul(before, self.threads)
+                first = e.add(first, e.as_size(e.lt(scaled, begin)))
+                last = e.add(last, e.as_size(e.lt(scaled, end)))
+                return [e.add(before, self.map.entry("count", r)), first, last]
+
+            _, first, last = e.loop(0, self.B, row, carry=[e.i64(0)] * 3)
+            lo.set(first)
+            hi.set(e.select(e.eq(e.add(self.thread, 1), self.threads), self.B, last))
+
+        e.when(ragged, by_steps)
+        return lo.get(), hi.get()
 
     def blocks(self, width: Width) -> tuple[Size, Size]:
         """The blocks of units of which this thread computes the equations; what is one value all compute."""

@@ -1,0 +1,75 @@
+"""Tensors and contexts in the memory that an emulated program sees, guarded as all others are."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+
+import kernel_cases
+import pytest
+import torch
+from guarded import PAGE, POISON, Guarded, Region
+from neon.guest import Arena, Linker
+from torch import Tensor
+
+from gatewright.backends.cpu import build, call, engine
+
+
+class SharedRegion(Region):
+    """A region of an arena. Its guards are pages like the others, and count as outside."""
+
+    def __init__(self, arena: Arena, size: int, dtype: torch.dtype, *, at_end: bool, align: int):
+        inside = max(1, -(-size // PAGE)) * PAGE
+        whole = inside + 2 * PAGE
+        self.bytes = torch.frombuffer(arena.view(arena.take(whole, PAGE), whole), dtype=torch.uint8)
+        if dtype.is_floating_point:
+            self.bytes.view(dtype).fill_(float("nan"))
+        else:
+            self.bytes.fill_(POISON)
+        self.start = PAGE + ((inside - size) // align * align if at_end else 0)
+        self.end = self.start + size
+        self.borders = self._borders()
+
+
+class SharedGuarded(Guarded):
+    """Guarded memory within an arena."""
+
+    def __init__(self, arena: Arena, *, at_end: bool):
+        super().__init__(at_end=at_end)
+        self.arena = arena
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Also what stays where it is elsewhere: tensors in a tuple, and those made of Python's numbers."""
+        found = super().__torch_dispatch__(func, types, args, kwargs)
+        if isinstance(found, tuple):
+            return tuple(self._moved(t) for t in found)
+        return self._moved(found) if func is torch.ops.aten.lift_fresh.default else found
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        return self._made(tensor.shape, tensor.dtype, tensor.element_size())[0].copy_(tensor)
+
+    def _made(self, shape: torch.Size, dtype: torch.dtype, align: int) -> tuple[Tensor, Region]:
+        region = SharedRegion(self.arena, shape.numel() * dtype.itemsize, dtype, at_end=self.at_end, align=align)
+        self._regions.append(region)
+        return region.tensor(shape, dtype), region
+
+
+@contextmanager
+def kernels_in(linker: Linker):
+    """Kernels are linked by `linker`, and their calls lie in its arena."""
+    arena = linker.arena
+
+    class SharedContext(call.Context):
+        def __init__(self, prepared: call.Prepared):
+            super().__init__(prepared)
+            self.view = arena.array(self.view)
+            self.words = memoryview(self.view)
+            self.address = self.view.ctypes.data
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "load", linker.load)
+        patch.setattr(call, "Context", SharedContext)
+        patch.setattr(kernel_cases, "Guarded", partial(SharedGuarded, arena))
+        yield
+    for cached in (build.library, build.native, kernel_cases.kernel_of):  # they are of no use without the program
+        cached.cache_clear()

@@ -1,0 +1,222 @@
+"""Every instruction set that kernels are made for: those of this processor, and Arm's under emulation."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import closing
+
+import numpy as np
+import pytest
+import test_kernel
+import test_mathematics
+import test_philox
+import test_products
+from covering import covering
+from kernel_cases import CALL, Case, forbidden, setting_of
+from neon.guest import QEMU, Arena, Guest, Linker, driver, emulator
+from neon.objects import Object, link
+from neon.tensors import kernels_in
+
+import gatewright as gw
+from gatewright.backends.cpu import build, engine, target
+from gatewright.backends.cpu.philox import CHANCES
+from gatewright.backends.cpu.products import SIGNATURES, build_library
+from gatewright.backends.cpu.target import TARGETS, able
+from gatewright.backends.philox import threshold
+
+REALS = ("float", "double")
+BOTH = pytest.mark.parametrize("real", REALS)
+CELLS = ("lstm", "gru", "layer_norm_lstm")
+HERE = {"avx512", "avx2", "baseline"} & set(able())
+
+# -- this processor ------------------------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("name", able())
+def test_cells_on_every_target_of_the_machine(name, cell, real):
+    case = Case(cell, real=real, target=name, lengths="ragged", H=19, B=7)
+    test_kernel.compare(case, setting_of(case))
+
+
+LAYER = """
+import torch, gatewright as gw
+from gatewright.backends.cpu import engine
+from gatewright.backends.cpu.target import host
+
+ours, theirs = (gw.GRU(5, 19, backend=name) for name in ("cpu", "reference"))
+theirs.load_state_dict(ours.state_dict())
+x = torch.randn(6, 3, 5)
+found = []
+for layer in (ours, theirs):
+    y, _ = layer(x)
+    found.append((y, *torch.autograd.grad(y.square().sum(), layer.parameters())))
+torch.testing.assert_close(*found)
+print(host().name)
+"""
+
+
+def layer_in_a_process(name: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {target.RESTRICT: name}
+    return subprocess.run([sys.executable, "-c", LAYER], env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", able())
+def test_the_environment_restricts_a_layer(name):
+    done = layer_in_a_process(name)
+    assert (done.returncode, done.stdout) == (0, f"{name}\n"), done.stderr
+
+
+@pytest.mark.slow
+def test_a_target_that_is_not_there_is_an_error_of_the_layer():
+    done = layer_in_a_process("sse9")
+    assert "GATEWRIGHT_TARGET: 'sse9' is no target; expected one of avx512, avx2, baseline, neon" in done.stderr
+    assert done.returncode
+
+
+# -- what is in the code -------------------------------------------------------------------------------------------
+
+HOLDS = {
+    "avx512": (r"%zmm", r"vfmadd", r"%k[1-7]"),
+    "avx2": (r"%ymm", r"vfmadd"),
+    "baseline": (r"%xmm", r"mulp[sd]", r"addp[sd]"),
+    "neon": (r"\.(4s|2d)\b", r"fmla"),
+}
+HOLDS_NOT = {
+    "avx512": (),
+    "avx2": (r"%zmm", r"%k[0-7]\b", r"%[xy]mm(1[6-9]|2\d|3[01])\b"),
+    "baseline": (r"%[yz]mm", r"\tv[a-z]", r"fmadd", r"\tround[ps][sd]", r"\tblendv", r"\tpmulld"),
+    "neon": (r"\bz\d+\.", r"\bp\d+/", r"\b(sdot|udot|bfdot)\b"),
+}
+
+
+def assembly(module, folder) -> str:
+    engine.compile_object(module, debug=folder)
+    return (folder / f"{module.ir.name}.s").read_text()
+
+
+@BOTH
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_target_uses_its_instructions_and_no_others(name, real, tmp_path):
+    program = setting_of(Case("layer_norm_lstm", masks="both")).program
+    made = [build_library(real, TARGETS[name])]
+    made += [build.emitted(program, real, TARGETS[name], train=True, backward=b) for b in (False, True)]
+    text = "".join(assembly(module, tmp_path) for module in made)
+    assert [pattern for pattern in HOLDS[name] if not re.search(pattern, text)] == []
+    assert [found[0] for pattern in HOLDS_NOT[name] if (found := re.search(pattern, text))] == []
+    called = set(re.findall(r"\t(?:callq?|jmp|bl|b)\t([a-zA-Z_]\w*)(?:@PLT)?\n", text))
+    assert called - set(SIGNATURES) - {f.name for m in made for f in m.ir.functions} <= {"memset", "memcpy"}
+
+
+# -- Arm -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", [pytest.param(c, marks=[pytest.mark.slow] * (c not in CELLS)) for c in gw.cells])
+def test_every_reference_in_code_for_arm_is_known(cell):
+    """Where it cannot run, it links at least: with what the library has, and what OpenMP and Linux have."""
+    program = setting_of(Case(cell)).program
+    with closing(Arena()) as arena:
+        linker = Linker(arena)
+        for real in REALS:
+            library = linker.load([engine.static_object(build_library(real, TARGETS["neon"]))], list(SIGNATURES))
+            for kind in ({"train": False, "backward": False}, {"train": True, "backward": True}):
+                code = engine.static_object(build.emitted(program, real, TARGETS["neon"], **kind))
+                entry = "backward" if kind["backward"] else "forward"
+                found = linker.load([code], [entry, "names"], uses=[library])
+                assert arena.address < found.address(entry) < arena.address + len(arena)
+
+
+def test_the_linker_tells_what_is_missing_and_what_is_no_object():
+    x86, arm = (engine.static_object(build_library("float", TARGETS[name])) for name in ("baseline", "neon"))
+    with pytest.raises(ValueError, match="expected an object file of machine 183, got one of 62"):
+        Object(x86)
+    with closing(Arena()) as arena, pytest.raises(RuntimeError, match="symbols not found: sched_yield"):
+        link([arm], {}, arena.take_code, arena.view)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    qemu = emulator()
+    if qemu is None:
+        pytest.skip(f"no qemu-aarch64 (Debian's qemu-user has it, or {QEMU} may name it)")
+    with Guest(qemu, tmp_path_factory.mktemp("neon")) as guest:
+        yield guest
+
+
+@pytest.fixture
+def guest(program):
+    with kernels_in(program):
+        yield program
+
+
+PLAIN = Case("lstm", target="neon", lengths="ragged", series="every", masks="both", H=19, B=7)
+
+
+@BOTH
+@pytest.mark.parametrize("cell", CELLS)
+def test_cells_on_arm(guest, cell, real):
+    """In training and in inference, and every gradient."""
+    for case in (PLAIN._replace(cell=cell, real=real), Case(cell, real, "neon", H=1, B=1, I=3, T=2, reverse=True)):
+        test_kernel.compare(case, setting_of(case))
+
+
+@BOTH
+@pytest.mark.parametrize("split", ["2 rows", "2 units", "3 units"])
+def test_threads_on_arm(guest, split, real):
+    """The barrier, in a team of real threads."""
+    case = PLAIN._replace(real=real, split=split, T=20)
+    test_kernel.compare(case, setting_of(case))
+
+
+def calls_of_every_cell() -> list[Case]:
+    """Two calls of every cell, of all kinds."""
+    calls = covering(CALL | {"T": (0, 1, 9), "H": (1, 3, 17, 33), "B": (1, 2, 5, 7)}, forbidden)
+    programs = [(cell, real) for cell in gw.cells for real in REALS]
+    return [Case(cell, real, "neon", **calls[k % len(calls)]) for k, (cell, real) in enumerate(programs)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", calls_of_every_cell(), ids=str)
+def test_every_cell_on_arm(guest, case):
+    test_kernel.compare(case, setting_of(case))
+
+
+@pytest.fixture
+def arrays(guest, monkeypatch):
+    """Calls with arrays, of the tests of single functions: the arrays are copied there and back."""
+    arena = guest.arena
+
+    def run(function, real, *args):
+        size = len(args[0])
+        padded = [np.resize(a, size + -size % 16).astype(test_mathematics.DTYPES[real]) for a in args]
+        shared = [arena.array(a) for a in padded + [padded[0]] * (3 - len(padded))]
+        dst = arena.array(np.empty_like(shared[0]))
+        function(dst.ctypes.data, *(a.ctypes.data for a in shared), len(dst))
+        return dst[:size]
+
+    def written(real, name, p, *, seed, stream, group, order, rows, blocks):
+        dst = arena.array(np.full((8, blocks[1] + 1, rows[1] + 1), test_philox.UNTOUCHED, np.int16))
+        strides, numbers = [s // 2 for s in dst.strides], arena.array(np.array(order, np.int64))
+        call = (dst.ctypes.data, *strides[:2], threshold(p), seed, stream, group, numbers.ctypes.data, *rows, *blocks)
+        test_philox.kernels(real, name)[1](*call)
+        return dst
+
+    class Machine(test_products.Machine):
+        def __call__(self, name, *args):
+            shared = [arena.array(a) if isinstance(a, np.ndarray) else int(a) for a in args]
+            self.library.function(name)(*[a.ctypes.data if isinstance(a, np.ndarray) else a for a in shared])
+            for mine, theirs in zip(args, shared, strict=True):
+                if isinstance(mine, np.ndarray):
+                    mine[...] = theirs
+
+    monkeypatch.setattr(test_mathematics, "run", run)
+    monkeypatch.setattr(test_philox, "written", written)
+    monkeypatch.setattr(test_products, "machine", lambda kind: Machine(*kind))
+    yield
+    test_mathematics.library.cache_clear()
+    test_philox.kernels.cache_clear()
