@@ -59,8 +59,8 @@ forward
   stage 0
     value[H, 0] += U_f · state[h]
     over H
-      %1 = sigmoid(value[H, 0] + b_f)
-      %2 = (1 - %1) * state[h] + %1 * (input[0] - (state[h] - %1))
+      %1 = sigmoid(value[H, 0] + b_f)  # f
+      %2 = (1 - %1) * state[h] + %1 * (input[0] - (state[h] - %1))  # h
       output = %2
       state[h](t+1) = %2"""
     )

@@ -50,7 +50,7 @@ def test_an_unknown_setting_suggests_the_nearest() -> None:
         (TrainingSettings, {"learning_rate": float("inf")}, "learning_rate: expected a number, got inf"),
         (TrainingSettings, {"seed": 2**63}, r"seed: expected a number below 2\*\*63"),
         (TrainingSettings, {"learning_rate": 10**400}, r"learning_rate: expected a number below 2\*\*63"),
-        (LanguageSettings, {"backend": "foo"}, "backend: expected auto, reference, vendor, got 'foo'"),
+        (LanguageSettings, {"backend": "foo"}, "backend: expected auto, cpu, reference, vendor, got 'foo'"),
         (Sampling, {"temperature": float("inf")}, "temperature: expected a number, got inf"),
         (Sampling, {"seed": 10**23}, r"seed: expected a number below 2\*\*63"),
         (Sampling, {"temperature": -1}, "temperature: expected a number of at least 0"),

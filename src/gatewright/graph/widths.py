@@ -56,6 +56,7 @@ class Widths:
         self._inputs = {name: "I" if i == 0 else f"I_{name}" for i, name in enumerate(inputs)}
         self._known: dict[Node, Width] = {}
         self._columns: dict[Node, Width] = {}
+        self._plainest: dict[Width, Width] = {}
         for n in topological([*roots, *updates.values()]):
             self._known[n] = self._infer(n)
         for name, new in updates.items():
@@ -64,6 +65,7 @@ class Widths:
         for variable in sorted(self._parent):
             if not self._symbol_of(variable):
                 self._unify(Width(Fraction(1), variable), Width(Fraction(1), "H"), None)
+        self._plainest.clear()  # what was asked for while classes still grew
 
     def of(self, n: Node) -> Width:
         """The width of a node, by the plainest symbol of its class."""
@@ -163,8 +165,11 @@ class Widths:
         return min(named, key=lambda s: (s != "H", s != "I", s)) if named else None
 
     def _plain(self, w: Width) -> Width:
-        if w == SCALAR:
-            return w
+        if w not in self._plainest:
+            self._plainest[w] = w if w == SCALAR else self._in_plainest_symbol(w)
+        return self._plainest[w]
+
+    def _in_plainest_symbol(self, w: Width) -> Width:
         root = self._root(w)
         symbol = self._symbol_of(root.symbol) or root.symbol
         return Width(root.ratio / self._root(Width(Fraction(1), symbol)).ratio, symbol)

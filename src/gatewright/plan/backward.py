@@ -7,7 +7,7 @@ units serve both. What is added to such a product without one is carried from st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,7 @@ class Reversed:
         self.states = {name: plain[n] for name, n in gradient.states.items()}
         self.records = {name: plain[gradient.named[name]] for name in adjoints if name in gradient.named}
         self._merge()
+        self.names = {name: n for name, n in self._adjoint_names(plain) if not is_leaf(n)}
         known = set(step.order)
         self.wanted = [
             a for n in topological(self.roots) if n not in known for a in n.args if a in known and not is_leaf(a)
@@ -119,8 +120,14 @@ class Reversed:
         products = (p for s in self.step.slots for p in s.args if p.args[0].attr.name == name)
         return any(self.step.operands[p.args[1]].kind == "input" for p in products)
 
+    def _adjoint_names(self, plain: Mapping[Node, Node]) -> Iterator[tuple[str, Node]]:
+        """The adjoints that backward computes, as ∂ and the value's name."""
+        for name, n in self.gradient.named.items():
+            if plain[n] in self.merged:
+                yield f"∂{name}", self.merged[plain[n]]
+
     def _merge(self) -> None:
-        new = merged(self.roots, "linear_t", self.typing)
+        self.merged = new = merged(self.roots, "linear_t", self.typing)
         for part in self._parts():
             for key, n in part.items():
                 part[key] = new[n]
@@ -232,6 +239,7 @@ def planned_backward(back: Reversed, forward: Forward, readable: dict[Node, Node
     sinks = _sinks(back, rotation)
     new = substituted([s.value for s in sinks], {**rotation.seeds(every), **readable, **forward.loads})
     sinks = [Sink(s.place, new[s.value], s.width) for s in sinks]
+    names = {name: new[n] for name, n in {**step.names, **back.names}.items() if n in new}
     order = topological(s.value for s in sinks)
     tslots = [n for n in order if n.op == "tslot"]
     count = len(rotation.rotated)
@@ -241,7 +249,7 @@ def planned_backward(back: Reversed, forward: Forward, readable: dict[Node, Node
     positions = {w: Positions([FOREVER] * len(slots)) for w, slots in back.panels.by_width.items()}
     schedule = Schedule(
         sinks, typing, entering=(), panel="adjoint", operands=operands, slots={}, positions=positions, readable={},
-        results=results,
+        results=results, names=names,
     )  # fmt: skip
     where = _adjoint_places(back)
     products: list[list[Transposed]] = [[] for _ in schedule.stages]

@@ -95,7 +95,7 @@ def planned_forward(
     positions = {width: Positions([FOREVER] * len(slots)) for width, slots in panels.by_width.items()}
     schedule = Schedule(
         sinks, step.typing, entering=step.entering, panel="value", operands=step.operands, slots=panels.place,
-        positions=positions, readable=readable, saved=saved,
+        positions=positions, readable=readable, saved=saved, names=step.names,
     )  # fmt: skip
     hoisted, zeroed, products = _products(panels, schedule)
     return Forward(

@@ -68,7 +68,7 @@ def _forward(forward: Forward) -> Iterator[str]:
     yield from _section("enter", (), forward.enter)
     yield from _section("hoisted", map(_product, forward.hoisted), ())
     for width, position in forward.zeroed:
-        yield f"{_place(Place('value', str(width), position))} = 0"
+        yield f"{place_text(Place('value', str(width), position))} = 0"
     for k, (products, stage) in enumerate(zip_longest(forward.products, forward.stages)):
         yield from _section(f"stage {k}", map(_product, products), stage)
 
@@ -76,7 +76,7 @@ def _forward(forward: Forward) -> Iterator[str]:
 def _backward(back: Backward) -> Iterator[str]:
     yield _panels(back.panels)
     yield f"carries {', '.join(map(str, back.carries)) or 'none'}"
-    yield "starts " + ", ".join(f"{_place(place)} = final[{name}]" for name, place in back.starts.items())
+    yield "starts " + ", ".join(f"{place_text(place)} = final[{name}]" for name, place in back.starts.items())
     yield from _section("rotated", (_transposed(p, later=True) for p in back.rotated), ())
     for k, (products, stage) in enumerate(zip_longest(back.products, back.stages)):
         yield from _section(f"stage {k}", map(_transposed, products), stage)
@@ -93,8 +93,20 @@ def _section(title: str, products: Iterable[str], stage: Stage) -> Iterator[str]
 def _work(work: Work) -> Iterator[str]:
     yield f"over {work.width}"
     expressions = _Expressions([s.value for s in work.sinks])
-    yield from _indented(f"{name} = {expressions.body(n)}" for n, name in expressions.called.items())
-    yield from _indented(f"{_place(s.place)} = {expressions.expression(s.value)}" for s in work.sinks)
+    lines = [(f"{name} = {expressions.body(n)}", n) for n, name in expressions.called.items()]
+    lines += [(f"{place_text(s.place)} = {expressions.expression(s.value)}", s.value) for s in work.sinks]
+    named: set[str] = set()
+    for line, n in lines:
+        names = [name for name in _names(work, n) if name not in named]
+        named.update(names)
+        yield "  " + (f"{line}  # {', '.join(names)}" if names else line)
+
+
+def _names(work: Work, root: Node) -> list[str]:
+    """The names of what an expression computes; that of a squashing's argument is told by the squashing's."""
+    names = [name for n in topological([root]) for m, name in work.names if m is n and not is_leaf(n)]
+    told = {f"{name}_pre" for name in names if not name.startswith("∂")}
+    return [name for name in names if name not in told]
 
 
 # -- pieces ----------------------------------------------------------------------------------------------------
@@ -102,7 +114,7 @@ def _work(work: Work) -> Iterator[str]:
 
 def _product(product: Product) -> str:
     run = _run("value", product.width, product.first, product.params)
-    return f"{run} {'=' if product.fresh else '+='} {', '.join(product.params)} · {_place(product.operand)}"
+    return f"{run} {'=' if product.fresh else '+='} {', '.join(product.params)} · {place_text(product.operand)}"
 
 
 def _transposed(product: Transposed, *, later: bool = False) -> str:
@@ -118,7 +130,8 @@ def _run(kind: str, width: Width, first: int, params: tuple[str, ...]) -> str:
     return f"{kind}[{width}, {first}]" if last == first else f"{kind}[{width}, {first}…{last}]"
 
 
-def _place(place: Place) -> str:
+def place_text(place: Place) -> str:
+    """A place as plans are written: its kind, and the name and number that tell it from others."""
     inside = [place.name] if place.name else []
     inside += [str(place.index)] if place.kind in NUMBERED else []
     return place.kind + (f"[{', '.join(inside)}]" if inside else "") + ("(t+1)" if place.shift else "")
@@ -143,7 +156,7 @@ class _Expressions(Printer):
 
     def body(self, n: Node) -> str:
         if n.op == "load":
-            return _place(n.attr)
+            return place_text(n.attr)
         if n.op in ("where", "block_sum") and n.args[0].op == "load":
             return self.call(n.op, n.args, *([] if n.attr is None else [str(n.attr)]))
         return super().body(n)

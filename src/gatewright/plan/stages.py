@@ -21,10 +21,14 @@ REDUCTIONS = frozenset({"sum", "max"})
 
 @dataclass(frozen=True)
 class Work:
-    """The equations of one width in one stage: where what goes, over the leaves of `places`."""
+    """The equations of one width in one stage: where what goes, over the leaves of `places`.
+
+    `names` are for readers alone: what the values are called in the cell's equations.
+    """
 
     width: Width
     sinks: tuple[Sink, ...]
+    names: tuple[tuple[Node, str], ...] = field(default=(), compare=False)
 
 
 Stage = tuple[Work, ...]
@@ -65,6 +69,7 @@ class Schedule:
         results: where transposed products lie, for the stage that follows them.
         saved: values that must stay readable after the step, or follow from what is.
         slots_stay: slots are never overwritten.
+        names: what values are called.
     """
 
     def __init__(
@@ -81,7 +86,9 @@ class Schedule:
         results: Mapping[Node, Place] | None = None,
         saved: Collection[Node] = (),
         slots_stay: bool = False,
+        names: Mapping[str, Node] | None = None,
     ):
+        self.names = dict(names or {})
         self.typing, self.entering, self.panel = typing, set(entering), panel
         self.readable, self.results = dict(readable), dict(results or {})
         self.operands, self.slots, self.positions = dict(operands), dict(slots), positions
@@ -226,13 +233,14 @@ class Schedule:
 
     def _stage(self, k: int, sinks: list[Sink]) -> Stage:
         widths = sorted({s.width for s in sinks}, key=lambda w: (w != SCALAR, str(w)))
-        return tuple(Work(w, self._rewritten(k, w, [s for s in sinks if s.width == w])) for w in widths)
+        return tuple(self._work(k, w, [s for s in sinks if s.width == w]) for w in widths)
 
-    def _rewritten(self, k: int, width: Width, sinks: list[Sink]) -> tuple[Sink, ...]:
+    def _work(self, k: int, width: Width, sinks: list[Sink]) -> Work:
         """The sinks of one work, over leaves alone: what was computed before is loaded."""
         new = self.loads(lambda n: self.level[n] < k or (self._is_single(n) and width != SCALAR))
         found = substituted([s.value for s in sinks], new)
-        return tuple(Sink(s.place, found[s.value], s.width) for s in sinks)
+        names = tuple((found[n], name) for name, n in self.names.items() if n in found)
+        return Work(width, tuple(Sink(s.place, found[s.value], s.width) for s in sinks), names)
 
     def loads(self, earlier: Callable[[Node], bool]) -> dict[Node, Node]:
         """The leaf of everything that is read from memory, where `earlier` tells what has been computed."""

@@ -72,6 +72,7 @@ class Step:
         self.records = {name: new[watched[name]] for name in record}
         self.order = topological(new.values())
         self.slots = [n for n in self.order if n.op == "slot"]
+        self.names = self._planned_names(watched)
         self.operands = self._find_operands()
         self.states = tuple(
             Storage(s.name, graph.widths.of_state(s.name), self._is_operand(s.name), initial=s.initial)
@@ -90,6 +91,12 @@ class Step:
         leafed = rewrite(roots, self._leaf)
         found = substituted([leafed[n] for n in roots], self._merged)
         return {n: found[leafed[n]] for n in roots}
+
+    def _planned_names(self, watched: Mapping[str, Node]) -> dict[str, Node]:
+        """The plan's form of everything that has a name; a slot is called after its matrices, as in `W_f + U_f`."""
+        leafed = {name: self._leafed[n] for name, n in watched.items() if n in self._leafed}
+        slots = {" + ".join(p.args[0].attr.name for p in slot.args): slot for slot in self.slots}
+        return {name: self._merged[n] for name, n in leafed.items() if n in self._merged} | slots
 
     # -- leaves ----------------------------------------------------------------------------------
 

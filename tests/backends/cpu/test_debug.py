@@ -76,10 +76,14 @@ def function_of(kind: str):
 
 def noted(kind: str, start: int, length: int, writable: bool, address: int) -> list[int]:
     """What is noted of one access where one buffer may be touched."""
+    return noted_of(function_of(kind), start, length, writable, address)
+
+
+def noted_of(function, start: int, length: int, writable: bool, address: int) -> list[int]:
     table = np.array([0, 0, 0, 0, 0, 1, start, start + length, int(writable)], dtype=np.int64)
     current = ctypes.c_int64.from_address(debug.checker().address(debug.TABLE))
     current.value = table.ctypes.data
-    function_of(kind)(address)
+    function(address)
     current.value = 0
     return table[: debug.COUNT].tolist()
 
@@ -104,6 +108,17 @@ def test_nothing_is_written_where_nothing_may_be(kind):
 @pytest.mark.parametrize("kind", ["vector", "word", "stored vector"])
 def test_a_forbidden_address_does_not_end_the_process(kind):
     assert noted(kind, 0, 0, True, 0)[0] == 1
+
+
+def test_the_first_is_noted():
+    module = Module("twice", "float", host(), check=debug.checked)
+    e = module.function("twice", {"place": PTR}, public=True)
+    for offset in (5, 9):
+        e.store_as(I64, e.i64(7), e.args["place"], offset)
+    e.done()
+    twice = engine.load([engine.compile_object(module)], ["twice"], uses=[debug.checker()])
+    start = torch.zeros(64).data_ptr()
+    assert noted_of(twice.function("twice", ctypes.c_void_p), start, 8, True, start)[:3] == [1, start + 40, 8]
 
 
 # -- whole kernels ---------------------------------------------------------------------------------------------
@@ -184,14 +199,29 @@ def test_a_wrong_stride_is_caught(debugging, word, names):
 
 
 def test_what_is_only_given_may_not_be_written(debugging, monkeypatch):
-    kernel = kernel_after(SMALL, debugging)
-    call = next(c for c in kernel._forward.values() if c.train)
+    kernel_after(SMALL, debugging)
     own = debug.Watch.run
-    monkeypatch.setattr(debug.Watch, "run", lambda self, c, *, reads, writes, saved: own(
-        self, c, reads=[*reads, *writes], writes=[], saved=saved))  # fmt: skip
+
+    def run_all_given(self, context, *, reads, writes, saved):
+        own(self, context, reads=[*reads, *writes], writes=[], saved=saved)
+
+    monkeypatch.setattr(debug.Watch, "run", run_all_given)
     with pytest.raises(RuntimeError, match=r"bytes at offset \d+ of '.*', which has \d+ bytes and may only be read"):
         called(SMALL)
-    assert call.watch is not None
+
+
+def test_backward_may_not_write_into_what_forward_has_saved(debugging, monkeypatch):
+    kernel_after(SMALL, debugging)
+    own = debug.Watch.run
+
+    def run_into_saved(self, context, *, reads, writes, saved):
+        if self.prepared.name == "backward":
+            context.words[self.prepared.slot["total b_i"]] = saved[1].data_ptr()
+        own(self, context, reads=reads, writes=writes, saved=saved)
+
+    monkeypatch.setattr(debug.Watch, "run", run_into_saved)
+    with pytest.raises(RuntimeError, match=r"the backward kernel .* and may only be read"):
+        called(SMALL)
 
 
 def test_release_builds_have_no_check():

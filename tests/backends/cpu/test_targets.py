@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from contextlib import closing
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -16,27 +17,33 @@ import test_philox
 import test_products
 from covering import covering
 from kernel_cases import CALL, Case, forbidden, setting_of
-from neon.guest import QEMU, Arena, Guest, Linker, driver, emulator
+from neon.guest import QEMU, Arena, Guest, Linker, emulator
 from neon.objects import Object, link
-from neon.tensors import kernels_in
+from neon.tensors import forget, kernels_in
 
 import gatewright as gw
 from gatewright.backends.cpu import build, engine, target
-from gatewright.backends.cpu.philox import CHANCES
+from gatewright.backends.cpu.emitter import Module
 from gatewright.backends.cpu.products import SIGNATURES, build_library
 from gatewright.backends.cpu.target import TARGETS, able
+from gatewright.backends.cpu.threads import add_barrier
 from gatewright.backends.philox import threshold
+
+
+def quick(name: str, values, chosen):
+    """Every value of an argument, in quick runs the chosen one alone."""
+    return pytest.mark.parametrize(name, [pytest.param(v, marks=[pytest.mark.slow] * (v != chosen)) for v in values])
+
 
 REALS = ("float", "double")
 BOTH = pytest.mark.parametrize("real", REALS)
-CELLS = ("lstm", "gru", "layer_norm_lstm")
-HERE = {"avx512", "avx2", "baseline"} & set(able())
+CELLS = quick("cell", ("lstm", "gru", "layer_norm_lstm"), "lstm")
 
 # -- this processor ------------------------------------------------------------------------------------------------
 
 
 @BOTH
-@pytest.mark.parametrize("cell", CELLS)
+@CELLS
 @pytest.mark.parametrize("name", able())
 def test_cells_on_every_target_of_the_machine(name, cell, real):
     case = Case(cell, real=real, target=name, lengths="ragged", H=19, B=7)
@@ -100,12 +107,12 @@ def assembly(module, folder) -> str:
     return (folder / f"{module.ir.name}.s").read_text()
 
 
-@BOTH
+@quick("real", REALS, "float")
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_target_uses_its_instructions_and_no_others(name, real, tmp_path):
-    program = setting_of(Case("layer_norm_lstm", masks="both")).program
+    program = setting_of(Case("lstm", masks="both")).program
     made = [build_library(real, TARGETS[name])]
-    made += [build.emitted(program, real, TARGETS[name], train=True, backward=b) for b in (False, True)]
+    made.append(build.emitted(program, real, TARGETS[name], train=True, backward=True))
     text = "".join(assembly(module, tmp_path) for module in made)
     assert [pattern for pattern in HOLDS[name] if not re.search(pattern, text)] == []
     assert [found[0] for pattern in HOLDS_NOT[name] if (found := re.search(pattern, text))] == []
@@ -116,23 +123,25 @@ def test_a_target_uses_its_instructions_and_no_others(name, real, tmp_path):
 # -- Arm -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cell", [pytest.param(c, marks=[pytest.mark.slow] * (c not in CELLS)) for c in gw.cells])
-def test_every_reference_in_code_for_arm_is_known(cell):
+@quick("real", REALS, "float")
+@quick("cell", gw.cells, "lstm")
+def test_every_reference_in_code_for_arm_is_known(cell, real):
     """Where it cannot run, it links at least: with what the library has, and what OpenMP and Linux have."""
-    program = setting_of(Case(cell)).program
+    program, neon = setting_of(Case(cell)).program, TARGETS["neon"]
     with closing(Arena()) as arena:
         linker = Linker(arena)
-        for real in REALS:
-            library = linker.load([engine.static_object(build_library(real, TARGETS["neon"]))], list(SIGNATURES))
-            for kind in ({"train": False, "backward": False}, {"train": True, "backward": True}):
-                code = engine.static_object(build.emitted(program, real, TARGETS["neon"], **kind))
-                entry = "backward" if kind["backward"] else "forward"
-                found = linker.load([code], [entry, "names"], uses=[library])
-                assert arena.address < found.address(entry) < arena.address + len(arena)
+        library = linker.load([engine.static_object(build_library(real, neon))], list(SIGNATURES))
+        for entry, train in (("forward", False), ("backward", True)):
+            module = build.emitted(program, real, neon, train=train, backward=train)
+            found = linker.load([engine.static_object(module)], [entry, "names"], uses=[library])
+            assert found.address(entry) in arena
 
 
 def test_the_linker_tells_what_is_missing_and_what_is_no_object():
-    x86, arm = (engine.static_object(build_library("float", TARGETS[name])) for name in ("baseline", "neon"))
+    modules = [Module("barrier", "float", TARGETS[name]) for name in ("baseline", "neon")]
+    for module in modules:
+        add_barrier(module)
+    x86, arm = map(engine.static_object, modules)
     with pytest.raises(ValueError, match="expected an object file of machine 183, got one of 62"):
         Object(x86)
     with closing(Arena()) as arena, pytest.raises(RuntimeError, match="symbols not found: sched_yield"):
@@ -146,6 +155,9 @@ def program(tmp_path_factory):
         pytest.skip(f"no qemu-aarch64 (Debian's qemu-user has it, or {QEMU} may name it)")
     with Guest(qemu, tmp_path_factory.mktemp("neon")) as guest:
         yield guest
+    for cached in (test_mathematics.library, test_philox.kernels, machine):
+        cached.cache_clear()
+    forget()
 
 
 @pytest.fixture
@@ -158,7 +170,7 @@ PLAIN = Case("lstm", target="neon", lengths="ragged", series="every", masks="bot
 
 
 @BOTH
-@pytest.mark.parametrize("cell", CELLS)
+@CELLS
 def test_cells_on_arm(guest, cell, real):
     """In training and in inference, and every gradient."""
     for case in (PLAIN._replace(cell=cell, real=real), Case(cell, real, "neon", H=1, B=1, I=3, T=2, reverse=True)):
@@ -186,6 +198,24 @@ def test_every_cell_on_arm(guest, case):
     test_kernel.compare(case, setting_of(case))
 
 
+class Machine(test_products.Machine):
+    """The library's functions; arrays are copied into the arena and back."""
+
+    def __init__(self, arena, kind):
+        super().__init__(*kind)
+        self.arena = arena
+
+    def __call__(self, name, *args):
+        arrays = {k: self.arena.array(a) for k, a in enumerate(args) if isinstance(a, np.ndarray)}
+        values = [arrays[k].ctypes.data if k in arrays else int(a) for k, a in enumerate(args)]
+        self.library.function(name)(*values)
+        for k, array in arrays.items():
+            args[k][...] = array
+
+
+machine = cache(Machine)
+
+
 @pytest.fixture
 def arrays(guest, monkeypatch):
     """Calls with arrays, of the tests of single functions: the arrays are copied there and back."""
@@ -206,17 +236,69 @@ def arrays(guest, monkeypatch):
         test_philox.kernels(real, name)[1](*call)
         return dst
 
-    class Machine(test_products.Machine):
-        def __call__(self, name, *args):
-            shared = [arena.array(a) if isinstance(a, np.ndarray) else int(a) for a in args]
-            self.library.function(name)(*[a.ctypes.data if isinstance(a, np.ndarray) else a for a in shared])
-            for mine, theirs in zip(args, shared, strict=True):
-                if isinstance(mine, np.ndarray):
-                    mine[...] = theirs
+    def functions(real, name, emit=test_mathematics.over_vectors, names=WITHOUT_LIBM):
+        return library(real, name, emit, names)
 
+    library = test_mathematics.library
     monkeypatch.setattr(test_mathematics, "run", run)
+    monkeypatch.setattr(test_mathematics, "library", functions)
     monkeypatch.setattr(test_philox, "written", written)
-    monkeypatch.setattr(test_products, "machine", lambda kind: Machine(*kind))
-    yield
-    test_mathematics.library.cache_clear()
-    test_philox.kernels.cache_clear()
+    monkeypatch.setattr(test_products, "machine", partial(machine, arena))
+
+
+WITHOUT_LIBM = tuple(name for name in test_mathematics.FUNCTIONS if name != "pow")
+
+
+@BOTH
+@pytest.mark.parametrize("name", test_mathematics.EXACT)
+def test_functions_on_arm(arrays, real, name):
+    test_mathematics.test_right_to_four_units_in_the_last_place(real, "neon", name)
+    test_mathematics.test_special_values(real, "neon", name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", test_mathematics.EXACT)
+def test_functions_over_all_floats_on_arm(arrays, name):
+    test_mathematics.test_right_over_all_floats("neon", name)
+
+
+@BOTH
+def test_arithmetic_on_arm(arrays, real):
+    for name in WITHOUT_LIBM:
+        test_mathematics.test_the_same_as_the_reference(real, "neon", name)
+    for test in (
+        test_mathematics.test_a_squashing_stays_in_its_range,
+        test_mathematics.test_tiny_results_are_relatively_right,
+        test_mathematics.test_tanh_keeps_the_sign_of_zero,
+        test_mathematics.test_quotients_and_roots_are_rounded_correctly,
+        test_mathematics.test_a_product_and_a_sum_are_one_instruction,
+    ):
+        test(real, "neon")
+
+
+@BOTH
+def test_random_choices_on_arm(arrays, real):
+    for case in test_philox.CASES:
+        test_philox.test_a_kernel_makes_the_same_choices(real, "neon", case)
+    for t in range(test_philox.STEPS):
+        for above in (0, 1):
+            test_philox.test_the_threshold_itself_is_a_no(real, "neon", t, above)
+    test_philox.test_no_rows_and_no_blocks(real, "neon")
+
+
+LIBRARY = (
+    test_products.test_rows,
+    test_products.test_every_tile,
+    test_products.test_nothing_to_add_leaves_the_result_alone,
+    test_products.test_columns,
+    test_products.test_panels_and_back,
+    test_products.test_copies,
+    test_products.test_zero,
+    test_products.test_sequences_that_start_and_end_apart,
+)
+
+
+@BOTH
+@pytest.mark.parametrize("test", LIBRARY, ids=lambda test: test.__name__.removeprefix("test_"))
+def test_the_library_on_arm(arrays, real, test):
+    test(kind=("neon", real))

@@ -103,6 +103,7 @@ class _Call:
             count = lengths[order].contiguous()
             first = (count - 1).clamp(min=0) if self.reverse else self.prepared.first
             kept += [order, count, first]
+            point(context, "begun", int(count.count_nonzero()))
             for name, table in (("order", order), ("count", count), ("first", first)):
                 point(context, name, table.data_ptr())
         if self.plan.reset:

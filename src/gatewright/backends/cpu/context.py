@@ -8,10 +8,14 @@ from .emitter import I64, PTR, Emitter, Size, Value
 
 
 class Fields:
-    """The names of a context's words, in the order in which code asked for them."""
+    """The names of a context's words, in the order in which code asked for them.
+
+    Where they are `told`, as in the source view, a comment names each word that is loaded.
+    """
 
     def __init__(self) -> None:
         self.index: dict[str, int] = {}
+        self.told = False
 
     def of(self, name: str) -> int:
         return self.index.setdefault(name, len(self.index))
@@ -45,6 +49,8 @@ class Frame:
             e.b.position_before(first.terminator)
         else:
             e.b.position_at_end(first)
+        if self.fields.told:
+            e.comment(name)
         word = e.load_as(kind, e.args["context"], self.fields.of(name))
         if here is not first:
             e.b.position_at_end(here)

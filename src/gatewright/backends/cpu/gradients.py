@@ -115,19 +115,21 @@ class Gradients(BackWorker):
                 name = f"operand of input {run.operand.index}"
                 start = e.mul(e.rem(t0, self.frame.size(f"{name} ring")), self.frame.size(f"{name} step"))
                 source = e.at(self.frame.pointer(name), start)
-                self._weight_gradient(k, run, t0, t1, source, self.frame.size(f"{name} row"), e.as_size(adds))
+                count, row = e.mul(e.sub(t1, t0), self.B), self.frame.size(f"{name} row")
+                self._weight_gradient(k, run, t0, count, source, row, e.as_size(adds))
                 continue
             begins = e.eq(t0, 0)
+            some = self.frame.size("begun")  # the sequences with a step: what others begin with is none of theirs
             first = self.map.stored(run.operand, e.i64(0))
 
             def start(k=k, run=run, first=first) -> None:
-                self._weight_gradient(k, run, e.i64(0), e.i64(1), first.base, first.stride, e.as_size(adds))
+                self._weight_gradient(k, run, e.i64(0), some, first.base, first.stride, e.as_size(adds))
 
             e.when(begins, start)
             rest = e.max(t0, 1)
             rows = self.map.stored(run.operand, rest)
-            adds_more = e.as_size(e.b.or_(adds, begins))
-            self._weight_gradient(k, run, rest, t1, rows.base, rows.stride, adds_more)
+            adds_more = e.as_size(e.b.or_(adds, e.both(begins, e.lt(0, some))))
+            self._weight_gradient(k, run, rest, e.mul(e.sub(t1, rest), self.B), rows.base, rows.stride, adds_more)
 
     def _gathered_input(self, run: Product, t0: Value, t1: Value) -> None:
         """Rows that do not follow each other at one stride are gathered, once for all the products that meet them."""
@@ -151,12 +153,12 @@ class Gradients(BackWorker):
         e.when(e.eq(f.size(f"{user} flat"), 0), gather)
 
     def _weight_gradient(
-        self, k: int, run: Product, t0: Size, t1: Size, source: Value, source_row: Size, adds: Size
+        self, k: int, run: Product, t0: Size, rows: Size, source: Value, source_row: Size, adds: Size
     ) -> None:
+        """g(t)ᵀ x(t) for `rows` rows, of step t0 and those behind it."""
         e, lanes, frame = self.e, self.lanes, self.frame
         gates, columns = len(run.params), self.operand_units(run.operand)
         wide = gates * lanes
-        rows = e.mul(e.sub(t1, t0), self.B)
         depth = e.ceil_div(rows, e.max(e.ceil_div(rows, DEPTH), 1))
         most = e.div(columns, self.shared.heads) if self.has_heads(run.params) else columns
         across = e.ceil_div(most, e.ceil_div(most, COLUMNS))
@@ -203,7 +205,7 @@ class Gradients(BackWorker):
     def write_weights(self) -> None:
         """From [block][column][gate, unit] into the rows of the user's tensors."""
         e, lanes = self.e, self.lanes
-        empty = e.eq(e.mul(self.T, self.B), 0)
+        empty = e.eq(e.mul(self.T, self.frame.size("begun")), 0)
         for k, run in enumerate(self.runs):
             columns, wide = self.operand_units(run.operand), len(run.params) * lanes
             lo, hi = self.share(self.count_of_blocks(run.width))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ...graph.node import Node
 from ...graph.widths import Width
 from ...plan.plan import Plan
 from .context import Fields
 from .emitter import Module
+
+if TYPE_CHECKING:
+    from .source import Notes
 
 LITERALS = frozenset({0.0, 1.0, -1.0, 2.0, -2.0, 0.5})
 """Numbers that are part of the code; all others are read when it runs, so that cells that differ in them share it."""
@@ -39,7 +43,7 @@ class Vectors:
 
 @dataclass
 class Shared:
-    """What all functions of a kernel share."""
+    """What all functions of a kernel share; `notes` are comments, which only the source view has."""
 
     module: Module
     plan: Plan
@@ -47,6 +51,7 @@ class Shared:
     heads: int = 1
     fields: Fields = field(default_factory=Fields)
     constants: Constants = field(default_factory=Constants)
+    notes: Notes | None = None
 
     def __post_init__(self):
         self.vectors = Vectors(self.plan)

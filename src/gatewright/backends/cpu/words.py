@@ -91,7 +91,13 @@ def backward_words(shape: Shape, run: Run, wanted: tuple[bool, ...]) -> dict[str
     chunk = shape.back_chunk
     words = common_words(shape) | _value_words(shape, max(shape.T, 1), shape.T + 1)
     words |= _stored_words(shape, run, words["history"])
-    words |= {"ragged": int(run.ragged), "chunk": chunk, "adjoint ring": 2 * chunk, "adjoint rows": 2 * chunk * shape.B}
+    words |= {
+        "ragged": int(run.ragged),
+        "begun": shape.B,
+        "chunk": chunk,
+        "adjoint ring": 2 * chunk,
+        "adjoint rows": 2 * chunk * shape.B,
+    }
     words |= {"product count": len(transposed(planned)), "scratch row": shape.panels * shape.lanes}
     words |= {"packed each": packed_left(), "edge rows": ROWS}
     for width in widths_of(planned):

@@ -69,10 +69,13 @@ class WorkFunction:
         if n.op == "const":
             if n.attr in LITERALS:
                 return e.real(n.attr)
+            self.note(n)
             return e.broadcast(self.frame.pointer("constants"), self.shared.constants.of(n))
         if n.op == "param":
+            self.note(n)
             return self._parameter(n.attr.name)
         if n.attr.kind == "units":
+            self.note(n)
             return e.broadcast(self.frame.pointer("constants"), self.shared.constants.of(n))
         return None
 
@@ -83,6 +86,13 @@ class WorkFunction:
         if width == SCALAR:
             return e.broadcast(pointer, index * e.lanes)
         return e.load(pointer, e.mul(e.add(e.mul(self.arg["j"], count), index), e.lanes), align=e.lanes)
+
+    def note(self, what: Node | Sink) -> None:
+        """In the source view: say what the code that follows computes or stores."""
+        if (notes := self.shared.notes) is not None:
+            lines = [notes.stored(self.work, what)] if isinstance(what, Sink) else notes.computed(self.work, what)
+            for line in lines:
+                self.e.comment(line)
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -104,7 +114,8 @@ class WorkFunction:
             return added
 
         sums = e.loop(self.arg["r0"], self.arg["r1"], row, carry=[e.load(p) for p in places])
-        for total, place in zip(sums, places, strict=True):
+        for sink, total, place in zip(totals, sums, places, strict=True):
+            self.note(sink)
             e.store(total, place)
 
     def _bases(self) -> list[Callable[[], object]]:
@@ -220,13 +231,17 @@ class _Row:
     def _computed(self, n: Node) -> Value:
         match n.op:
             case "load":
+                self.f.note(n)
                 single = self.f.shared.plan.typing.of(n) == SCALAR
                 return self._single(n.attr) if single else self._loaded(n.attr)
             case "spread":
                 return self.value(n.args[0])
             case "repeat" | "block_sum":
+                self.f.note(n)
                 return self._across(n)
-        return FUNCTIONS[n.op](self.e, *(self.value(a) for a in n.args))
+        args = [self.value(a) for a in n.args]
+        self.f.note(n)
+        return FUNCTIONS[n.op](self.e, *args)
 
     # -- loads -------------------------------------------------------------------------------------
 
@@ -339,6 +354,7 @@ class _Row:
     # -- stores ------------------------------------------------------------------------------------
 
     def store(self, sink: Sink, value: Value) -> None:
+        self.f.note(sink)
         e, f, place = self.e, self.f, sink.place
         single = f.width == SCALAR
         match place.kind:

@@ -101,9 +101,16 @@ class Arena:
     def array(self, values: np.ndarray) -> np.ndarray:
         """The same values, in the arena."""
         values = np.ascontiguousarray(values)
-        found = np.frombuffer(self.view(self.take(values.nbytes), values.nbytes), values.dtype).reshape(values.shape)
+        found = np.ndarray(values.shape, values.dtype, self.view(self.take(values.nbytes), values.nbytes))
         found[...] = values
         return found
+
+    def __contains__(self, address: int) -> bool:
+        return self.address <= address < self.address + SIZE
+
+    def close(self) -> None:
+        """No other process can map it any more."""
+        os.close(self.file)
 
 
 def _mapped(address: int, file: int) -> int:
@@ -119,14 +126,11 @@ def _mapped(address: int, file: int) -> int:
 # -- calls -----------------------------------------------------------------------------------------------------------
 
 
-class Linked:
-    """What `engine.Library` is, for functions that run elsewhere; `guest` is None where none can run them."""
+class Linked(engine.Library):
+    """A library whose functions run elsewhere; `guest` is None where none can run them."""
 
-    def __init__(self, guest: Guest | None, addresses: Mapping[str, int]):
+    def __init__(self, guest: Guest | None, addresses: dict[str, int]):
         self.guest, self.addresses = guest, addresses
-
-    def address(self, name: str) -> int:
-        return self.addresses[name]
 
     def function(self, name: str, *arguments: Any) -> Any:
         guest, address = self.guest, self.addresses[name]
@@ -151,7 +155,7 @@ class Linker:
         exports: Sequence[str],
         imports: Mapping[str, int] | None = None,
         *,
-        uses: Sequence[Linked] = (),
+        uses: Sequence[engine.Library] = (),
     ) -> Linked:
         """The imports are addresses of another processor's code: there are stand-ins for them."""
         known = {name: address for library in uses for name, address in library.addresses.items()}
@@ -204,4 +208,4 @@ class Guest(Linker):
     def __exit__(self, *error):
         with self.process:  # closes the pipes, which ends the program, and waits
             pass
-        os.close(self.arena.file)
+        self.arena.close()

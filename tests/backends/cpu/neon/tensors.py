@@ -71,5 +71,9 @@ def kernels_in(linker: Linker):
         patch.setattr(call, "Context", SharedContext)
         patch.setattr(kernel_cases, "Guarded", partial(SharedGuarded, arena))
         yield
-    for cached in (build.library, build.native, kernel_cases.kernel_of):  # they are of no use without the program
+
+
+def forget() -> None:
+    """Let go of kernels that are of no use without the program that ran them."""
+    for cached in (build.library, build.native, kernel_cases.kernel_of):
         cached.cache_clear()
