@@ -110,6 +110,15 @@ def test_a_forbidden_address_does_not_end_the_process(kind):
     assert noted(kind, 0, 0, True, 0)[0] == 1
 
 
+def test_a_mask_without_lanes_touches_nothing():
+    module = Module("nothing", "float", host(), check=debug.checked)
+    e = module.function("nothing", {"place": PTR}, public=True)
+    e.store(e.load(e.args["place"], mask=e.first_lanes(0)), e.args["place"], mask=e.first_lanes(-1))
+    e.done()
+    nothing = engine.load([engine.compile_object(module)], ["nothing"], uses=[debug.checker()])
+    assert noted_of(nothing.function("nothing", ctypes.c_void_p), 0, 0, True, 4096)[0] == 0
+
+
 def test_the_first_is_noted():
     module = Module("twice", "float", host(), check=debug.checked)
     e = module.function("twice", {"place": PTR}, public=True)

@@ -186,10 +186,11 @@ def test_threads_on_arm(guest, split, real):
 
 
 def calls_of_every_cell() -> list[Case]:
-    """Two calls of every cell, of all kinds."""
-    calls = covering(CALL | {"T": (0, 1, 9), "H": (1, 3, 17, 33), "B": (1, 2, 5, 7)}, forbidden)
-    programs = [(cell, real) for cell in gw.cells for real in REALS]
-    return [Case(cell, real, "neon", **calls[k % len(calls)]) for k, (cell, real) in enumerate(programs)]
+    """One call of every cell and dtype, of all kinds."""
+    calls = covering({**CALL, "T": (0, 1, 9), "H": (1, 3, 17, 33), "B": (1, 2, 5, 7)}, forbidden)
+    programs = [{"cell": cell, "real": real, "target": "neon"} for cell in gw.cells for real in REALS]
+    rows = [program | calls[k % len(calls)] for k, program in enumerate(programs)]
+    return [Case(**row) for row in rows]  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.slow

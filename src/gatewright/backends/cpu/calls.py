@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,19 +94,19 @@ class _Call:
 
     prepared: Prepared
 
-    def _tables(self, context: Context, lengths: Tensor | None, reset: Tensor | None, seed: int) -> list[Tensor]:
+    def _tables(self, context: Context, lengths: Tensor | None, reset: Tensor | None, seed: int) -> list:
         """The order of sequences, resets and the seed; gives what must live until the call is over."""
-        kept: list[Tensor] = []
+        kept: list = []
         point, order = self.prepared.point, None
         if self.ragged:
             assert lengths is not None
-            order = lengths.argsort(descending=True, stable=True)  # the kernel's: the longest come first
-            count = lengths[order].contiguous()
-            first = (count - 1).clamp(min=0) if self.reverse else self.prepared.first
-            kept += [order, count, first]
-            point(context, "begun", int(count.count_nonzero()))
-            for name, table in (("order", order), ("count", count), ("first", first)):
-                point(context, name, table.data_ptr())
+            table = _order(lengths, reverse=self.reverse)
+            kept.append(table)
+            order, count, _ = table
+            start, row = table.ctypes.data, table.strides[0]
+            for k, name in enumerate(("order", "count", "first")):
+                point(context, name, start + k * row)
+            point(context, "begun", int(np.count_nonzero(count)))
         if self.plan.reset:
             flags = self._flags(reset, lengths, order)
             kept.append(flags)
@@ -114,14 +115,14 @@ class _Call:
             point(context, "seed", seed)
         return kept
 
-    def _flags(self, reset: Tensor | None, lengths: Tensor | None, order: Tensor | None) -> Tensor:
+    def _flags(self, reset: Tensor | None, lengths: Tensor | None, order: np.ndarray | None) -> Tensor:
         """(T + 1, B) bytes in the order of processing: whether a row's episode starts."""
         flags = torch.zeros(self.T + 1, self.B, dtype=torch.uint8)
         if reset is not None:
             lengths = lengths if self.ragged else None
             turned = reversed_reset(reset, lengths) if self.reverse else reset
             turned = turned if lengths is None else turned & active_steps(self.T, lengths)
-            flags[: self.T] = turned if order is None else turned[:, order]
+            flags[: self.T] = turned if order is None else turned[:, torch.from_numpy(order)]
         return flags
 
 
@@ -148,6 +149,8 @@ class ForwardCall(_Call):
         starts = {f"{stored_name(p)} start": stored_name(p) for p, _ in rows_stored(self.plan)}
         if self.train:
             self.saved = saved_space(shape)
+            values = [self.saved.offset[f"value {w}"] for w in self.plan.forward.panels]
+            self.rows_end = min(values, default=self.saved.total)
             self.saved_region = self.prepared.layout.region(self.saved, also=starts)
         else:
             self.prepared.scratch = self.prepared.layout.region(scratch, also=starts)
@@ -165,7 +168,7 @@ class ForwardCall(_Call):
         if self.train:
             saved = [saved_buffer(self.saved.total, dtype)]
             if self.ragged:
-                saved[0].zero_()  # rows behind an end are read by whole products, and multiplied by 0
+                saved[0][: self.rows_end].zero_()  # rows behind an end are read by whole products, and multiplied by 0
             context.place(self.saved_region, saved[0].data_ptr())
         for k, (x, back) in enumerate(zip(inputs, self.turned, strict=True)):
             point(context, f"input {k}", x.data_ptr() + back)
@@ -301,3 +304,12 @@ def _numbers(native_: Native, shape: Shape, dtype: torch.dtype) -> Tensor:
     units = {str(w): shape.units(w) for w in (*widths_of(shape.plan), SCALAR)}
     values = [float.fromhex(n[6:]) if n.startswith("const ") else float(units[n]) for n in native_.numbers]
     return torch.tensor(values or [0.0], dtype=dtype)
+
+
+def _order(lengths: Tensor, *, reverse: bool) -> np.ndarray:
+    """(3, B): the kernel's order of sequences, the longest first; their steps; the user's step at which each begins."""
+    given = lengths.numpy()
+    order = np.argsort(-given, kind="stable")
+    count = given[order]
+    first = np.maximum(count - 1, 0) if reverse else np.zeros_like(count)
+    return np.stack((order, count, first)).astype(np.int64, copy=False)

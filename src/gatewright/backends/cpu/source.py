@@ -25,10 +25,15 @@ REALS = {torch.float32: "float", torch.float64: "double"}
 
 
 def source(
-    cell: Cell, *, dtype: torch.dtype = torch.float32, target: str | None = None, train: bool = False,
+    cell: Cell,
+    *,
+    dtype: torch.dtype | None = None,
+    target: str | None = None,
+    train: bool = False,
     backward: bool = False,
-) -> str:  # fmt: skip
+) -> str:
     """The LLVM IR of a cell's kernel, under its equations and its plan; see `Cell.source`."""
+    dtype = dtype or torch.float32
     if dtype not in REALS:
         raise CellError(f"source: kernels are made for torch.float32 and torch.float64, not for {dtype}")
     made, real = _target(target), REALS[dtype]

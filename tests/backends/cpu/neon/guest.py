@@ -26,7 +26,7 @@ from gatewright.backends.cpu import engine
 
 QEMU = "GATEWRIGHT_QEMU"
 PLAIN = "cortex-a53"  # Armv8.0 and nothing of what came later
-PATIENCE = 120  # seconds that a call may take
+PATIENCE = 60  # seconds that a call may take
 CODE, SIZE = 64 << 20, 2 << 30  # bytes of code, and of all; what is not used costs nothing
 _places = itertools.count(1 << 44, SIZE)  # far from where Linux puts anything, in either process
 
@@ -177,16 +177,14 @@ class Guest(Linker):
     def __init__(self, qemu: str, folder: Path):
         super().__init__(Arena())
         self.guest = self
-        program = folder / "driver"
-        program.write_bytes(driver(self.arena.address, SIZE, self.arena.file))
-        program.chmod(0o700)
-        self.process = subprocess.Popen(
-            [qemu, "-cpu", PLAIN, str(program)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[self.arena.file],
-            bufsize=0,
-        )
+        self.program = folder / "driver"
+        self.program.write_bytes(driver(self.arena.address, SIZE, self.arena.file))
+        self.program.chmod(0o700)
+        self.qemu, self.process = qemu, self._started(qemu)
+
+    def _started(self, qemu: str) -> subprocess.Popen[bytes]:
+        command, pipe = [qemu, "-cpu", PLAIN, str(self.program)], subprocess.PIPE
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, pass_fds=[self.arena.file], bufsize=0)
 
     def call(self, address: int, *values: int) -> None:
         """Run a function of whole numbers and addresses."""
@@ -199,8 +197,14 @@ class Guest(Linker):
         stdin.write(message.tobytes())
         ready, _, _ = select.select([stdout], [], [], PATIENCE)
         if not ready or not stdout.read(1):
-            self.process.kill()
-            raise RuntimeError(f"the emulated program gave no answer; it ended with {self.process.wait()}")
+            raise RuntimeError(f"the emulated program gave no answer; it ended with {self._end()}")
+
+    def _end(self) -> int:
+        """End what goes wrong, and start anew: the code is still there, and other tests may need it."""
+        with self.process as process:
+            process.kill()
+        self.process = self._started(self.qemu)
+        return process.returncode
 
     def __enter__(self):
         return self

@@ -63,7 +63,7 @@ def kernels_in(linker: Linker):
         def __init__(self, prepared: call.Prepared):
             super().__init__(prepared)
             self.view = arena.array(self.view)
-            self.words = memoryview(self.view)
+            self.words = self.view.data
             self.address = self.view.ctypes.data
 
     with pytest.MonkeyPatch.context() as patch:
