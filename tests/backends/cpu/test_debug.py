@@ -134,7 +134,7 @@ def test_the_first_is_noted():
 
 RUNS = [
     SMALL,
-    Case("gru", H=17, B=7, T=3, I=5, split="2 rows", masks="both", layout="sliced"),
+    Case("gru", H=17, B=7, T=3, I=5, split="2 rows", masks="both", layout="sliced", lengths="ragged"),
 ]
 MORE = [
     SMALL._replace(real="double", lengths="ragged", reverse=True, reset=True, series="records"),

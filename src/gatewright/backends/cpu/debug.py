@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 from llvmlite import ir
 from torch import Tensor
 
@@ -30,6 +31,7 @@ CHECK, TABLE = EXPORTS = ("gw_check", "gw_table")
 NOTED, ADDRESS, SIZE, WRITE, WHERE, COUNT, HEAD = range(7)
 """The words of a table: whether something was noted, what it was, and how many buffers follow behind the head."""
 ROW = 3  # of a buffer: its first byte, the one behind its last, whether it may be written
+Array = Tensor | np.ndarray
 HARMLESS = 64  # bytes: the longest vector
 
 
@@ -153,7 +155,7 @@ class Watch:
         self.prepared, self.scratch, self.kernel = prepared, scratch, kernel
 
     def run(
-        self, context: Context, *, reads: Iterable[Tensor], writes: Iterable[Tensor], saved: tuple[Space, Tensor] | None
+        self, context: Context, *, reads: Iterable[Array], writes: Iterable[Array], saved: tuple[Space, Tensor] | None
     ) -> None:
         """Run a call; RuntimeError where it has left its buffers."""
         buffers = [*self._own_buffers(context), *_tensors(reads, False), *_tensors(writes, True)]
@@ -204,9 +206,9 @@ def _distance(buffer: Buffer, address: int, size: int) -> tuple[int, bool, int]:
     return out, buffer.first > address, -buffer.first
 
 
-def _tensors(tensors: Iterable[Tensor], writable: bool) -> Iterator[Buffer]:
+def _tensors(tensors: Iterable[Array], writable: bool) -> Iterator[Buffer]:
     """From the first to the last element of each."""
-    for t in tensors:
+    for t in map(torch.as_tensor, tensors):
         if t.numel():
             last = sum((n - 1) * stride for n, stride in zip(t.shape, t.stride(), strict=True))
             yield Buffer(None, t.data_ptr(), t.data_ptr() + (last + 1) * t.element_size(), writable)

@@ -122,7 +122,7 @@ class Gradients(BackWorker):
             some = self.frame.size("begun")  # the sequences with a step: what others begin with is none of theirs
             first = self.map.stored(run.operand, e.i64(0))
 
-            def start(k=k, run=run, first=first) -> None:
+            def start(k=k, run=run, first=first, some=some) -> None:
                 self._weight_gradient(k, run, e.i64(0), some, first.base, first.stride, e.as_size(adds))
 
             e.when(begins, start)
