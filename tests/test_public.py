@@ -24,7 +24,7 @@ OPERATIONS = (
 PUBLIC = [
     *OPERATIONS,
     *"Cell CellError NotationError cell cells parse".split(),
-    *"Recurrent LSTM GRU RNN LSTMCell GRUCell RNNCell init replace tasks".split(),
+    *"Recurrent LSTM GRU RNN LSTMCell GRUCell RNNCell Stream init replace tasks".split(),
 ]
 
 

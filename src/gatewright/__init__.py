@@ -27,7 +27,7 @@ from .graph.language import (
     tanh,
     where,
 )
-from .nn import GRU, LSTM, RNN, GRUCell, LSTMCell, Recurrent, RNNCell, init, replace
+from .nn import GRU, LSTM, RNN, GRUCell, LSTMCell, Recurrent, RNNCell, Stream, init, replace
 
 # isort: split
 from . import tasks  # it builds on all of the above
@@ -45,6 +45,7 @@ __all__ = [
     "NotationError",
     "RNNCell",
     "Recurrent",
+    "Stream",
     "abs",
     "affine",
     "bias",

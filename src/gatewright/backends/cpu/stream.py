@@ -120,13 +120,21 @@ class _Own:
         self.marks: tuple[list[int], list[int]] | None = None
         self.next_phase = 1
 
-    def run(self, k: int, starts: list[int], output: int, marks: tuple[list[int], list[int]]) -> int:
-        """Run one step from and to these addresses; gives where the output is."""
+    def point(self, k: int, starts: list[int]) -> None:
+        """Where layer k finds its inputs, and reads and writes its states."""
         words, plan = self.words, self.plan
         if k:
             starts = [start + k * step for start, step in zip(starts, plan.steps, strict=True)]
         for slot, start in zip(plan.slots, starts):  # noqa: B905 a step takes microseconds
             words[slot] = start
+
+    def run(self, k: int, starts: list[int], output: int, marks: tuple[list[int], list[int]]) -> int:
+        """Run one step from and to these addresses; gives where the output is."""
+        self.point(k, starts)
+        return self.finish(output, marks)
+
+    def finish(self, output: int, marks: tuple[list[int], list[int]]) -> int:
+        words, plan = self.words, self.plan
         words[plan.output] = output
         if plan.alias is not None:
             words[plan.alias] = output - plan.behind
@@ -141,4 +149,32 @@ class _Own:
             words[plan.phase] = self.next_phase
             self.next_phase += plan.call.prepared.phases
         self.function(self.address, plan.threads)
+        return output
+
+
+class Carried:
+    """One step of a stack that keeps its own state: `carried(inputs) -> output`; the state is changed in place.
+
+    states: (layers, B, units) each, contiguous. The rest is as for `Stepper`.
+    """
+
+    def __init__(self, levels: Sequence[Level], inputs: Sequence[Tensor], states: Sequence[Tensor]):
+        self.stepper = stepper = Stepper(levels, inputs, states)
+        self.states = tuple(states)
+        self.weights, self.dtype, self.shape = stepper.weights, stepper.dtype, inputs[0].shape
+        self.out = torch.empty(*stepper.shape, stepper.wide, dtype=self.dtype)
+        self.layers = [_Own(plan, last=plan is stepper.plans[-1]) for plan in stepper.plans]
+        begun = [s.data_ptr() for s in states]
+        starts = [*map(Tensor.data_ptr, inputs), *begun, *begun]  # read before they are written
+        for k, one in enumerate(self.layers):
+            one.point(k, starts)
+
+    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """inputs: as those that it was made with."""
+        output = torch.empty_like(self.out)
+        marks = [w._version for w in self.weights], [*map(Tensor.data_ptr, self.weights)]
+        start, address = output.data_ptr(), inputs[0].data_ptr()
+        for one in self.layers:
+            one.words[one.plan.slots[0]] = address
+            address = one.finish(one.output or start, marks)
         return output

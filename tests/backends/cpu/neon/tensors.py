@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import kernel_cases
+import numpy as np
 import pytest
 import torch
 from guarded import PAGE, POISON, Guarded, Region
@@ -13,6 +16,11 @@ from neon.guest import Arena, Linker
 from torch import Tensor
 
 from gatewright.backends.cpu import build, call, engine
+
+FAR = 1 << 32
+"""No size is larger, and no table of Python's side lies below."""
+TABLE = 4096
+"""Bytes that no such table exceeds here: the order of sequences, and the numbers in the equations."""
 
 
 class SharedRegion(Region):
@@ -38,16 +46,6 @@ class SharedGuarded(Guarded):
         super().__init__(at_end=at_end)
         self.arena = arena
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Also what stays where it is elsewhere: tensors in a tuple, and those made of Python's numbers."""
-        found = super().__torch_dispatch__(func, types, args, kwargs)
-        if isinstance(found, tuple):
-            return tuple(self._moved(t) for t in found)
-        return self._moved(found) if func is torch.ops.aten.lift_fresh.default else found
-
-    def _moved(self, tensor: Tensor) -> Tensor:
-        return self._made(tensor.shape, tensor.dtype, tensor.element_size())[0].copy_(tensor)
-
     def _made(self, shape: torch.Size, dtype: torch.dtype, align: int) -> tuple[Tensor, Region]:
         region = SharedRegion(self.arena, shape.numel() * dtype.itemsize, dtype, at_end=self.at_end, align=align)
         self._regions.append(region)
@@ -66,11 +64,28 @@ def kernels_in(linker: Linker):
             self.words = self.view.data
             self.address = self.view.ctypes.data
 
+    def shared_run(prepared: call.Prepared, context: call.Context) -> None:
+        for k, word in enumerate(context.words):
+            if word > FAR and word not in arena:
+                context.words[k] = _copied(arena, word)
+        run(prepared, context)
+
+    run = call.Prepared.run
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "load", linker.load)
         patch.setattr(call, "Context", SharedContext)
+        patch.setattr(call.Prepared, "run", shared_run)
         patch.setattr(kernel_cases, "Guarded", partial(SharedGuarded, arena))
         yield
+
+
+def _copied(arena: Arena, word: int) -> int:
+    """The address of a copy, where a word is the address of a table of Python's side; else the word itself."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        start, end = (int(address, 16) for address in line.split()[0].split("-"))
+        if start <= word < end:
+            return arena.array(np.frombuffer(ctypes.string_at(word, min(TABLE, end - word)), np.uint8)).ctypes.data
+    return word
 
 
 def forget() -> None:
