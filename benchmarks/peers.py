@@ -136,17 +136,21 @@ STEPS = 50
 
 
 def step(hidden: Iterable[int] = (64, 128, 256, 512)) -> Iterator[Race]:
+    """A stream that carries its state, and `layer.step`, which gives and takes it."""
     for H in hidden:
         least = 3 if H <= 128 else 2 if H <= 256 else 1.2
-        line = Line(f"{STEPS} of nn.LSTMCell / layer.step", "theirs", "ours", least=least, slack=SLACK, peer=True)
-        yield Race("step", {"B": 1, "T": 1, "I": H, "H": H}, INFERENCE, partial(_step, H), (line,))
+        lines = [
+            Line(f"{STEPS} of nn.LSTMCell / {name}", "theirs", ours, least=least, slack=SLACK, peer=True)
+            for name, ours in (("gw.Stream", "stream"), ("layer.step", "step"))
+        ]
+        yield Race("step", {"B": 1, "T": 1, "I": H, "H": H}, INFERENCE, partial(_step, H), tuple(lines))
 
 
 def _step(H: int) -> Sides:
     theirs, ours = nn.LSTMCell(H, H), gw.LSTM(H, H, backend="cpu")
     for name, weight in theirs.named_parameters():
         ours.register_parameter(f"{name}_l0", weight)
-    steps = list(torch.randn(STEPS, 1, H))
+    steps, stream = list(torch.randn(STEPS, 1, H)), gw.Stream(ours)
 
     def by_cell() -> Tensor:
         state = None
@@ -161,5 +165,12 @@ def _step(H: int) -> Sides:
             y, state = ours.step(x, state)
         return y
 
+    def by_stream() -> Tensor:
+        for x in steps:
+            y = stream(x)
+        return y
+
     agree(by_cell, by_step)
-    return {"theirs": side(INFERENCE, by_cell, ()), "ours": side(INFERENCE, by_step, ())}
+    agree(by_cell, by_stream)
+    sides = {"theirs": by_cell, "step": by_step, "stream": by_stream}
+    return {name: side(INFERENCE, call, ()) for name, call in sides.items()}

@@ -128,8 +128,7 @@ class Stream:
         with torch.no_grad():
             layer.eval()
             try:
-                given = state if state is None or len(state) > 1 else state[0]
-                output, new = layer.step(input, given)
+                output, new = layer.step(input, state)
             finally:
                 layer.train(training)
         self._carried, self._state = None, new if isinstance(new, tuple) else (new,)

@@ -51,7 +51,7 @@ a94697e4 ldp x4, x5, [sp, #104]                         a9479fe6 ldp x6, x7, [sp
 f94047e9 ldr x9, [sp, #136] d63f0120 blr x9
 d2800020 mov x0, #1         910003e1 mov x1, sp         d2800022 mov x2, #1         d2800808 mov x8, #64
 d4000001 svc #0             17ffffee b -18
-d2800000 mov x0, #0         d2800ba8 mov x8, #93        d4000001 svc #0
+d2800000 mov x0, #0         d2800bc8 mov x8, #94        d4000001 svc #0
 """)
 MESSAGE, ON_STACK = 18, 9
 """Words of a message; those that are for the stack come first, since they are where a function looks for them."""
@@ -210,6 +210,6 @@ class Guest(Linker):
         return self
 
     def __exit__(self, *error):
-        with self.process:  # closes the pipes, which ends the program, and waits
-            pass
+        with self.process as process:  # closes the pipes and waits
+            process.kill()
         self.arena.close()
