@@ -5,9 +5,9 @@ import pickle
 
 import pytest
 import torch
-from tolerances import assert_close
 
 import gatewright as gw
+from tolerances import assert_close
 
 I, H = 5, 17
 

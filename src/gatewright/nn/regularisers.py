@@ -42,6 +42,8 @@ class Regularisers:
 
         Their masks follow those of the equations.
         """
+        if not self.matrices:
+            return tensors
         found = dict(tensors)
         for index, name in enumerate(self.matrices, len(chances(self.equations[True]))):
             weight = tensors[name]

@@ -309,7 +309,10 @@ def _numbers(native_: Native, shape: Shape, dtype: torch.dtype) -> Tensor:
 def _order(lengths: Tensor, *, reverse: bool) -> np.ndarray:
     """(3, B): the kernel's order of sequences, the longest first; their steps; the user's step at which each begins."""
     given = lengths.numpy()
-    order = np.argsort(-given, kind="stable")
-    count = given[order]
-    first = np.maximum(count - 1, 0) if reverse else np.zeros_like(count)
-    return np.stack((order, count, first)).astype(np.int64, copy=False)
+    table = np.zeros((3, len(given)), np.int64)
+    order, count, first = table
+    order[:] = (-given).argsort(kind="stable")
+    given.take(order, out=count)
+    if reverse:
+        np.maximum(count - 1, 0, out=first)
+    return table

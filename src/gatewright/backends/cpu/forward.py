@@ -163,28 +163,29 @@ class _Forward(Worker):
         e.loop(0, total, some, step=HOISTED)
 
     def _hoist_steps(self, product: Product, t0: Value, t1: Value) -> None:
-        """Step by step; rows that do not lie at one stride are gathered first."""
+        """Step by step; rows that do not lie at one stride are gathered first, for the whole chunk."""
         e, name = self.e, f"input {product.operand.index}"
         first, last = self.rows
         lo, hi = self.blocks(product.width)
-        K = self.operand_units(product.operand)
+        K, n = self.operand_units(product.operand), e.sub(last, first)
         plain = e.ne(self.frame.size(f"{name} plain"), 0)
-        scratch = self.frame.pointer("gathered")
-        scratch = e.at(scratch, e.mul(self.thread, self.frame.size("gathered each")))
+        scratch = e.at(self.frame.pointer("gathered"), e.mul(self.thread, self.frame.size("gathered each")))
+        e.when(plain, lambda: None, lambda: self.gather(name, t0, t1, (first, last), K, scratch, K))
 
         def step(t: Value) -> None:
-            row0 = self.map.row_of_step("value", t)
-
-            def gather() -> None:
-                self.gather(name, t, e.add(t, 1), (first, last), K, scratch, K)
-
-            e.when(plain, lambda: None, gather)
+            row = e.add(self.map.row_of_step("value", t), first)
             there, apart = self._input_rows(product, t)
-            a, stride = e.b.select(plain, there, scratch), e.select(plain, apart, K)
-            n = e.sub(last, first)
-            e.loop(lo, hi, lambda j: self._product(product, j, a, stride, e.add(row0, first), n))
+            here = e.at(scratch, e.mul(e.mul(e.sub(t, t0), n), K))
+            a, stride = e.b.select(plain, there, here), e.select(plain, apart, K)
+            e.loop(lo, hi, lambda j: self._product(product, j, a, stride, row, n))
 
-        e.loop(t0, t1, step)
+        def whole() -> None:
+            row, count = self.map.row_of_step("value", t0), e.mul(e.sub(t1, t0), n)
+            e.loop(lo, hi, lambda j: self._product(product, j, scratch, K, row, count))
+
+        # where a thread has all rows, those of all steps of the chunk follow each other
+        at_once = e.both(self.splits_units, e.b.not_(plain))
+        e.when(at_once, whole, lambda: e.loop(t0, t1, step))
 
     def gather(
         self, name: str, t0: Size, t1: Size, rows: tuple[Size, Size], columns: Size, to: Value, stride: Size

@@ -170,9 +170,9 @@ def forward_space(shape: Shape, *, train: bool) -> Space:
 
 
 def gathered(shape: Shape) -> int:
-    """The elements of one step's rows of an input."""
+    """The elements of a chunk's rows of an input."""
     widest = max((shape.units(w) for w in shape.plan.input_widths), default=1)
-    return -(-shape.B * widest // ALIGN) * ALIGN
+    return -(-shape.chunk * shape.B * widest // ALIGN) * ALIGN
 
 
 def backward_space(shape: Shape) -> Space:

@@ -41,7 +41,7 @@ def forward_words(shape: Shape, run: Run, *, train: bool) -> dict[str, int]:
     # with many rows of its own a thread multiplies inputs where it multiplies states: the sums are in its cache
     words["fused"] = int(not shape.unit and not run.ragged and FEW * shape.threads <= shape.B)
     for k, strides in enumerate(run.inputs):
-        words |= input_words(shape, run, k, strides, flat=shape.unit)
+        words |= input_words(shape, run, k, strides, flat=shape.unit, ahead=True)
     return words
 
 
@@ -74,14 +74,16 @@ def user_words(name: str, run: Run, strides: Strides) -> dict[str, int]:
     return {f"{name} step": step, f"{name} time": strides.time, f"{name} batch": strides.batch}
 
 
-def input_words(shape: Shape, run: Run, k: int, strides: Strides, *, flat: bool) -> dict[str, int]:
+def input_words(shape: Shape, run: Run, k: int, strides: Strides, *, flat: bool, ahead: bool = False) -> dict[str, int]:
     """An input: whether a step's rows lie at one stride (`plain`), and those of all steps (`flat`, the stride)."""
     name = f"input {k}"
     words = user_words(name, run, strides)
     step = words[f"{name} step"]
     row = step if shape.B == 1 else strides.batch if step == shape.B * strides.batch else 0
     words[f"{name} plain"] = int(not run.ragged)
-    words[f"{name} flat"] = row if flat and not run.ragged else 0
+    # of one sequence what stands behind its end may be multiplied too, where nobody looks at what comes out
+    straight = not run.ragged or (shape.B == 1 and ahead and not run.reverse)
+    words[f"{name} flat"] = row if flat and straight else 0
     return words
 
 
