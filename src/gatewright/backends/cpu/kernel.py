@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -132,8 +132,8 @@ def kernel_for(program: Program, real: str) -> Kernel:
     return _kernel(program.text, real, host())
 
 
-def saved_size(program: Program, real: str, T: int, B: int, inputs: tuple, stored: tuple, states: tuple) -> int:
-    """How many elements forward saves, from widths and shapes."""
+def saved_size(program: Program, real: str, T: Any, B: Any, inputs: tuple, stored: tuple, states: tuple) -> Any:
+    """How many elements forward saves, from widths and shapes; T and B may be symbols, and so is the number then."""
     kernel = kernel_for(program, real)
     count = len(program.graph.inputs)
     sizes = program.sizes(tuple(inputs[:count]), tuple(states), tuple(map(tuple, stored)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from ...graph.widths import SCALAR, Sizes, Width
 from ...plan.backward import Transposed
@@ -26,8 +27,8 @@ class Shape:
 
     plan: Plan
     sizes: Sizes
-    T: int
-    B: int
+    T: Any  # a number, or the symbol of one while a program is traced
+    B: Any
     lanes: int
     item: int
     panels: int
@@ -78,11 +79,11 @@ class Space:
     """Places in one flat buffer, by name, each at a multiple of a cache line."""
 
     def __init__(self) -> None:
-        self.offset: dict[str, int] = {}
-        self.counts: dict[str, int] = {}
+        self.offset: dict[str, Any] = {}
+        self.counts: dict[str, Any] = {}
         self.total = 0
 
-    def take(self, name: str, count: int) -> None:
+    def take(self, name: str, count: Any) -> None:
         if name not in self.offset:
             self.offset[name], self.counts[name] = self.total, count
             self.total = self.total + (count + ALIGN - 1) // ALIGN * ALIGN
