@@ -735,6 +735,7 @@ def parses_or_explains(text: str) -> None:
 @given(st.text(max_size=60))
 @example("LN_a(x_t)")
 @example("h_t = [;")
+@example("g_t = W\nf_t = σ(W_f x_t) ⊙ g_t\nh_t = f_t + g_t ⊙ h_{t-1}")
 def test_any_text(text: str):
     parses_or_explains(text)
     parses_or_explains(f"{OK}{text}")

@@ -40,7 +40,7 @@ class Printer:
         self.graph = graph
         self.called: dict[Node, str] = {}
         for name, n in graph.equations:
-            if OPS[n.op].kind != "leaf":
+            if OPS[n.op].kind != "leaf" or n.op == "param":  # a parameter is written out where it is named, and once
                 self.called.setdefault(n, name)
         self.helpers = self._shared()
 
