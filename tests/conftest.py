@@ -32,5 +32,19 @@ def pytest_configure(config):
         os.environ["GATEWRIGHT_CACHE"] = str(folder)
 
 
+COMPILES = ("backends/cpu", "plan", "test_benchmarks.py", "nn/test_cpu_backend.py", "nn/test_regularisers.py")
+"""Tests that compile many kernels or plan many cells; `make quick` takes every twentieth of each file."""
+
+
+def pytest_collection_modifyitems(items):
+    root, seen = Path(__file__).parent, {}
+    for item in items:
+        path = item.path.relative_to(root).as_posix()
+        if path.startswith(COMPILES) and not item.get_closest_marker("slow"):
+            seen[path] = seen.get(path, -1) + 1
+            if seen[path] % 20:
+                item.add_marker(pytest.mark.slow)
+
+
 def pytest_addoption(parser):
     parser.addoption("--refresh", action="store_true", help="write the golden files anew")
