@@ -236,16 +236,10 @@ class _Backward(Gradients):
                 e.when(due, lambda k=k: self._chance(k, e.div(t, 8)))
 
     def _chance(self, k: int, group: Size) -> None:
-        e, frame, width = self.e, self.frame, self.plan.chances[k].width
-        stride = e.mul(self.count_of_blocks(width), self.B)
-        half = e.mul(e.mul(e.b.and_(e.i64(group), e.i64(1)), 8), stride)
+        width = self.plan.chances[k].width
         lo, hi, each = self.panels(width)
-        lo, hi = e.mul(lo, each), e.min(e.mul(hi, each), self.count_of_blocks(width))
-        self.library(
-            "gw_chances", e.at(frame.pointer(f"chance {k}"), half, ir.IntType(16)), stride, self.B,
-            frame.size(f"chance {k} threshold"), frame.size("seed"), frame.size(f"chance {k} stream"), group,
-            frame.pointer("order"), *self.rows, lo, hi,
-        )  # fmt: skip
+        end = self.e.min(self.e.mul(hi, each), self.count_of_blocks(width))
+        self.draw(k, group, self.e.mul(lo, each), end)
 
     def _epilogue(self) -> None:
         """The adjoints of the states that were passed in, from what step 0 left behind."""

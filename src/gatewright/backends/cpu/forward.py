@@ -280,16 +280,7 @@ class _Forward(Worker):
                 self.e.when(due, lambda k=k, later=later: self.chance(k, self.e.div(later, 8)))
 
     def chance(self, k: int, group: Value) -> None:
-        e, frame, chance = self.e, self.frame, self.plan.chances[k]
-        width = chance.width
-        stride = e.mul(self.count_of_blocks(width), self.B)
-        half = e.mul(e.mul(e.b.and_(group, e.i64(1)), 8), stride)
-        lo, hi = self.blocks(width)
-        self.library(
-            "gw_chances", e.at(frame.pointer(f"chance {k}"), half, ir.IntType(16)), stride, self.B,
-            frame.size(f"chance {k} threshold"), frame.size("seed"), frame.size(f"chance {k} stream"), group,
-            frame.pointer("order"), *self.rows, lo, hi,
-        )  # fmt: skip
+        self.draw(k, group, *self.blocks(self.plan.chances[k].width))
 
     # -- the end ---------------------------------------------------------------------------------------
 

@@ -22,15 +22,7 @@ from .emitter import I64, Size, Value
 
 @dataclass(frozen=True)
 class Rows:
-    """Vectors row by row: row r begins at `base + r·stride`."""
-
-    base: Value
-    stride: Size
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One block of units: row r begins at `base + r·stride`, position p of it p vectors behind."""
+    """Row r begins at `base + r·stride`; in a panel its position p is p vectors behind."""
 
     base: Value
     stride: Size
@@ -45,19 +37,19 @@ class MemoryMap:
 
     # -- panels ------------------------------------------------------------------------------------
 
-    def value(self, width: Width, j: Size, row: Size) -> Panel:
+    def value(self, width: Width, j: Size, row: Size) -> Rows:
         """A block of the values of the step whose first row is `row`."""
         return self._panel("value", width, self.plan.forward.panels[width], j, row)
 
-    def adjoint(self, width: Width, j: Size, row: Size) -> Panel:
+    def adjoint(self, width: Width, j: Size, row: Size) -> Rows:
         assert self.plan.backward is not None
         return self._panel("adjoint", width, self.plan.backward.panels[width], j, row)
 
-    def _panel(self, kind: str, width: Width, positions: int, j: Size, row: Size) -> Panel:
+    def _panel(self, kind: str, width: Width, positions: int, j: Size, row: Size) -> Rows:
         e, stride = self.e, positions * self.lanes
         rows = self.frame.size(f"{kind} rows")
         first = e.add(e.mul(j, rows), row)
-        return Panel(e.at(self.frame.pointer(f"{kind} {width}"), e.mul(first, stride)), stride)
+        return Rows(e.at(self.frame.pointer(f"{kind} {width}"), e.mul(first, stride)), stride)
 
     def panel_stride(self, kind: str, positions: int) -> Size:
         """From one block of units to the next."""
@@ -82,12 +74,12 @@ class MemoryMap:
         base = e.b.select(at_start, self.frame.pointer(f"{name} start"), later)
         return Rows(base, e.select(at_start, self.frame.size(f"{name} start row"), self.frame.size(f"{name} row")))
 
-    def state_panel(self, name: str, j: Size, t: Size) -> Panel:
+    def state_panel(self, name: str, j: Size, t: Size) -> Rows:
         """A block of a state that lies in a panel, as it enters step t."""
         e = self.e
         history = self.frame.size("history")
         first = e.mul(e.add(e.mul(j, history), e.rem(t, history)), self.frame.size("B"))
-        return Panel(e.at(self.frame.pointer(f"state {name}"), e.mul(first, self.lanes)), self.lanes)
+        return Rows(e.at(self.frame.pointer(f"state {name}"), e.mul(first, self.lanes)), self.lanes)
 
     # -- what threads have to themselves, and what passes between steps ------------------------------
 
@@ -104,10 +96,10 @@ class MemoryMap:
         first = e.mul(e.add(e.mul(thread, self.frame.size("product count")), index), self.frame.size("B"))
         return Rows(e.at(self.frame.pointer("products"), e.mul(first, wide)), wide)
 
-    def carry(self, index: int, width: Width, j: Size, parity: Size) -> Panel:
+    def carry(self, index: int, width: Width, j: Size, parity: Size) -> Rows:
         e = self.e
         first = e.mul(e.add(e.mul(parity, blocks(self.frame, str(width))), j), self.frame.size("B"))
-        return Panel(e.at(self.frame.pointer(f"carry {index}"), e.mul(first, self.lanes)), self.lanes)
+        return Rows(e.at(self.frame.pointer(f"carry {index}"), e.mul(first, self.lanes)), self.lanes)
 
     # -- users' tensors ------------------------------------------------------------------------------
 

@@ -218,6 +218,17 @@ class Worker:
         last = e.div(e.mul(e.sub(e.min(end, mine), 1), heads), mine)
         return e.mul(head, each), e.mul(e.add(last, 1), each)
 
+    def draw(self, k: int, group: Size, lo: Size, hi: Size) -> None:
+        """A random mask for eight steps, `group` of them, and the blocks of units from lo to hi."""
+        e, frame = self.e, self.frame
+        stride = e.mul(self.count_of_blocks(self.plan.chances[k].width), self.B)
+        half = e.mul(e.mul(e.b.and_(e.i64(group), e.i64(1)), 8), stride)
+        self.library(
+            "gw_chances", e.at(frame.pointer(f"chance {k}"), half, ir.IntType(16)), stride, self.B,
+            frame.size(f"chance {k} threshold"), frame.size("seed"), frame.size(f"chance {k} stream"), group,
+            frame.pointer("order"), *self.rows, lo, hi,
+        )  # fmt: skip
+
     # -- equations -----------------------------------------------------------------------------------
 
     def equations(self, name: str, stage: Stage) -> list[Equations]:
