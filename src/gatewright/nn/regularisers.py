@@ -31,9 +31,14 @@ class Regularisers:
     matrices: tuple[str, ...]
     refusals: tuple[str | None, str | None]
 
+    @property
+    def draws(self) -> bool:
+        """Whether there are random numbers in training: the vendors' kernels refuse every regulariser, and each draws."""
+        return self.refusals[True] is not None
+
     def seed(self, training: bool, device: torch.device) -> Tensor | None:
         """The seed of one call, from torch's generator; None where nothing is random."""
-        if not training or self.refusals[True] is None:  # they refuse every regulariser, and each draws in training
+        if not training or not self.draws:
             return None
         return torch.randint((1 << 63) - 1, (), dtype=torch.int64).to(device)
 

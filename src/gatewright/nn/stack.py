@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from ..backends import vendor
 from ..backends.reference import Draw
@@ -19,6 +19,7 @@ from . import arguments, by_kernel, by_reference
 from .call import BACKENDS, Call, State, call_of, check_features, check_step, inputs_of, one_or_all, start
 from .choice import Choice, choose
 from .layout import layers
+from .packing import Packing
 from .regularisers import made
 from .rows import Rows
 from .streaming import Steps
@@ -88,6 +89,11 @@ class Stack(Rows, nn.Module):
         self._width_of_output = sizes.of(self._graph.output)
         self._state_sizes = {s.name: sizes.of_state(s.name) for s in self._graph.states}
         self._stored_names = tuple(self._stored())
+        self._full_names = {
+            (k, suffix): [(s.name, f"{s.name}_l{k}{suffix}") for s in layer.layout.stored]
+            for k, layer in enumerate(self._layers)
+            for suffix in self._suffixes
+        }
         back = {(n.args[0].attr, n.attr) for n in topological(self._graph.results) if n.op == "previous"}
         self.looks_back: tuple[tuple[str, int], ...] = tuple(sorted(back))
         self.directions = len(self._suffixes)
@@ -158,7 +164,12 @@ class Stack(Rows, nn.Module):
         return tuple((self.regularisers.dropped(tensors, draw) if draw else tensors).values())
 
     def _tensors(self, k: int, suffix: str) -> dict[str, Tensor]:
-        return {s.name: getattr(self, f"{s.name}_l{k}{suffix}") for s in self._layers[k].layout.stored}
+        own: Mapping = self._parameters
+        names = self._full_names[k, suffix]
+        try:
+            return {name: own[full] for name, full in names}
+        except KeyError:  # a parametrised weight is not there, but an attribute all the same
+            return {name: getattr(self, full) for name, full in names}
 
     def weights(self, layer: int = 0, reverse: bool = False, grad: bool = False) -> dict[str, Tensor]:
         """Live views of the weights of one layer and direction, by the equations' names.
@@ -318,10 +329,14 @@ class Stack(Rows, nn.Module):
             began, _ = start(self, hx, packed.data, int(packed.batch_sizes[0]), batched=True)
             y, final = self._run_packed(packed, began)
         else:
-            padded, counts = pad_packed_sequence(packed, self.batch_first)
-            call = call_of(self, (padded,), hx, counts, None, None, batched=True)
+            draws = self.training and self.regularisers.draws
+            packing = Packing(packed, sort=not draws)  # masks are those of the user's sequences
+            padded = packing.padded().transpose(0, 1) if self.batch_first else packing.padded()
+            call = call_of(self, (padded,), hx, None, None, None, batched=True)
+            began, past = packing.arranged(call.states), packing.arranged(call.past)
+            call = call._replace(states=began, past=past, lengths=packing.lengths)
             out, final = RUNS[choice.name](self, call)
-            y = _pack_like(out, counts, packed, self.batch_first)
+            y, final = packing.packed(out.transpose(0, 1) if self.batch_first else out), packing.returned(final)
         return y, one_or_all(final)
 
     def _run_packed(self, packed: PackedSequence, began: tuple[Tensor, ...]):
@@ -333,15 +348,6 @@ class Stack(Rows, nn.Module):
             final = tuple(s.index_select(1, packed.unsorted_indices) for s in final)
         assert isinstance(y, PackedSequence)
         return y, final
-
-
-def _pack_like(out: Tensor, counts: Tensor, like: PackedSequence, batch_first: bool) -> PackedSequence:
-    """Outputs packed with the very indices of the input."""
-    if like.sorted_indices is not None:
-        out = out.index_select(0 if batch_first else 1, like.sorted_indices)
-        counts = counts[like.sorted_indices.cpu()]
-    data = pack_padded_sequence(out, counts, batch_first).data
-    return PackedSequence(data, like.batch_sizes, like.sorted_indices, like.unsorted_indices)
 
 
 def _check_settings(num_layers: int, dropout: float, backend: str, heads: int, **switches: object) -> None:

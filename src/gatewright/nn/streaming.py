@@ -140,7 +140,7 @@ class Stream:
 
 
 def _is_random(layer: Stack) -> bool:
-    return bool(layer.dropout) or layer.regularisers.refusals[True] is not None
+    return bool(layer.dropout) or layer.regularisers.draws
 
 
 def _is_plain(layer: Stack, x: Tensor) -> bool:

@@ -42,7 +42,7 @@ CALL: Factors = {
     "B": (1, 2, 5, 7, 33),
     "T": (0, 1, 2, 50),
     "I": (1, 5, 18, 40),
-    "lengths": ("none", "ragged", "short", "full"),
+    "lengths": ("none", "ragged", "falling", "short", "full"),
     "start": ("zero", "random"),
     "reverse": (False, True),
     "split": ("1", "2 rows", "2 units", "3 rows", "3 units"),
@@ -230,7 +230,7 @@ def lengths_of(case: Case, g: torch.Generator) -> Tensor | None:
     ragged = torch.randint(0, T + 1, (B,), generator=g)
     ragged[-1] = 0 if B > 1 else T // 2
     ragged[B // 2] = T if B > 1 else ragged[0]
-    return ragged
+    return ragged.sort(descending=True).values if case.lengths == "falling" else ragged
 
 
 def needs_of(case: Case, setting: Setting) -> list[bool]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -110,7 +111,7 @@ class Calls:
 
 
 @pytest.fixture(params=["stand-in", pytest.param("kernel", marks=pytest.mark.slow)])
-def kernel(request, monkeypatch) -> Calls:
+def kernel(request, monkeypatch) -> Iterator[Calls]:
     noted = Calls()
     if request.param == "stand-in":
         monkeypatch.setattr(kernels, "saved_size", StandIn.saved_size)
@@ -120,7 +121,9 @@ def kernel(request, monkeypatch) -> Calls:
         return Noted(StandIn(program) if request.param == "stand-in" else real(program, dtype), noted.calls)
 
     monkeypatch.setattr(kernels, "kernel_for", kernel_for)
-    return noted
+    operators._kernel.cache_clear()
+    yield noted
+    operators._kernel.cache_clear()
 
 
 class Layer:

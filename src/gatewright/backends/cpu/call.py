@@ -109,11 +109,9 @@ class Prepared:
         self.native.function(context.address, self.shape.threads)
         self._free.append(context)
 
-    def point(self, context: Context, name: str, address: int) -> None:
-        """Set one word; what the kernel does not ask for is left out."""
-        slot = self.slot.get(name)
-        if slot is not None:
-            context.words[slot] = address
+    def at(self, name: str) -> int:
+        """Where a word stands; behind the last one for what the kernel does not ask for."""
+        return self.slot.get(name, len(self.template))
 
 
 def _stages_back(shape: Shape) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...graph.widths import SCALAR
+from ...plan.places import Place
 from ..masks import active_steps, reversed_reset
 from .build import Native, native, planned
 from .call import Context, Parameters, Prepared
@@ -34,13 +35,19 @@ if TYPE_CHECKING:
     from .kernel import Kernel
 
 
+WHOLE, FALLING, ANY = "whole", "falling", "any"
+"""How the lengths of sequences go on: all are T; the longest comes first, and none grows; any other way."""
+
+
 class _Call:
     """One kind of call: its native function, shape, words and buffers."""
 
     def __init__(self, kernel: Kernel, key: tuple, inputs, weights, states, *, train: bool, backward: bool):
         self.kernel, self.program = kernel, kernel.program
         self.plan = planned(kernel.program, train=train)
-        _, self.reverse, self.ragged, threads, unit, *_ = key
+        _, self.reverse, rows, threads, unit, *_ = key
+        self.ragged = rows != WHOLE
+        self.permuted = rows == ANY or (self.ragged and self.reverse)
         self.T, self.B = T, B = inputs[0].shape[:2]
         self.shape = kernel.shape(
             self.plan, T, B, threads, unit, [x.shape for x in inputs], [s.shape for s in states],
@@ -53,7 +60,7 @@ class _Call:
         width = self.shape.units(self.plan.output)
         alias = Strides(B * width, width) if self._aliases() else None
         strides = tuple(Strides(*x.stride()[:2]) for x in inputs)
-        self.run_ = Run(self.reverse, self.ragged, strides, alias)
+        self.run_ = Run(self.reverse, self.ragged, self.permuted, strides, alias)
         self.turned = [(T - 1) * s.time * kernel.dtype.itemsize if self._goes_back() else 0 for s in strides]
         self.heads = Heads(self.program) if self.program.heads > 1 else None
         self.state_widths = [self.shape.units(s.width) for s in self.plan.states]
@@ -64,7 +71,7 @@ class _Call:
 
     def _aliases(self) -> bool:
         """Whether the state that the output is lies in the output itself."""
-        return self.plan.output_state is not None and not self.plan.reset and not self.ragged and not self.reverse
+        return self.plan.output_state is not None and not self.plan.reset and not self.permuted and not self.reverse
 
     def _prepared(self, words: dict[str, int], scratch: Space, name: str) -> Prepared:
         for s, width in zip(self.plan.states, self.state_widths, strict=True):
@@ -74,6 +81,9 @@ class _Call:
         prepared = Prepared(
             self.native, self.shape, words, scratch, name, _numbers(self.native, self.shape, self.kernel.dtype)
         )
+        alias = self.run_.alias
+        self.at_alias = prepared.at(f"state {self.plan.output_state}") if alias else None
+        self.before_first = alias.time * self.kernel.dtype.itemsize if alias else 0
         graph, states = self.program.graph, ", ".join(s.name for s in self.plan.states)
         told = f"the {name} kernel ({', '.join(graph.inputs)}; {states}) in {self.kernel.dtype}"
         self.watch = Watch(prepared, scratch, told) if self.debug else None
@@ -87,17 +97,19 @@ class _Call:
         """The weights as the kernel reads them."""
         return list(weights) if self.heads is None else self.heads.whole(list(weights))
 
-    def _sequence(self, context: Context, name: str, t: Tensor, width: int) -> None:
-        """One of our own sequences, (T, B, width) side by side."""
-        back = (self.T - 1) * self.B * width * t.element_size() if self._goes_back() else 0
-        self.prepared.point(context, name, t.data_ptr() + back)
+    def _turned(self, width: int) -> int:
+        """How far into one of our own sequences, (T, B, width) side by side, its first step in processing lies."""
+        return (self.T - 1) * self.B * width * self.kernel.dtype.itemsize if self._goes_back() else 0
+
+    def _at_states(self, kind: str) -> list[int]:
+        return [self.prepared.at(f"{kind} {s.name}") for s in self.plan.states]
 
     prepared: Prepared
 
     def _tables(self, context: Context, lengths: Tensor | None, reset: Tensor | None, seed: int) -> list:
         """The order of sequences, resets and the seed; gives what must live until the call is over."""
         kept: list = []
-        point, order = self.prepared.point, None
+        words, at, order = context.words, self.prepared.at, None
         if self.ragged:
             assert lengths is not None
             table = _order(lengths, reverse=self.reverse)
@@ -105,14 +117,14 @@ class _Call:
             order, count, _ = table
             start, row = table.ctypes.data, table.strides[0]
             for k, name in enumerate(("order", "count", "first")):
-                point(context, name, start + k * row)
-            point(context, "begun", int(np.count_nonzero(count)))
+                words[at(name)] = start + k * row
+            words[at("begun")] = int(np.count_nonzero(count))
         if self.plan.reset:
             flags = self._flags(reset, lengths, order)
             kept.append(flags)
-            point(context, "reset", flags.data_ptr())
+            words[at("reset")] = flags.data_ptr()
         if self.plan.chances:
-            point(context, "seed", seed)
+            words[at("seed")] = seed
         return kept
 
     def _flags(self, reset: Tensor | None, lengths: Tensor | None, order: np.ndarray | None) -> Tensor:
@@ -145,43 +157,60 @@ class ForwardCall(_Call):
             words |= {f"{name} step": step, f"{name} time": self.B * n, f"{name} batch": n}
         self.scratch = scratch
         self.prepared = self._prepared(words, scratch, "forward")
+        self._find_words()
         self.parameters = self._parameters(self.prepared, "param", weights)
         starts = {f"{stored_name(p)} start": stored_name(p) for p, _ in rows_stored(self.plan)}
         if self.train:
             self.saved = saved_space(shape)
-            values = [self.saved.offset[f"value {w}"] for w in self.plan.forward.panels]
-            self.rows_end = min(values, default=self.saved.total)
+            self.rows_saved = [self._place_in_saved(place) for place, _ in rows_stored(self.plan)]
             self.saved_region = self.prepared.layout.region(self.saved, also=starts)
         else:
             self.prepared.scratch = self.prepared.layout.region(scratch, also=starts)
 
+    def _place_in_saved(self, place: Place) -> tuple[int, int]:
+        """From where to where a state or operand lies row by row in what is saved; nothing where the output has it."""
+        name = stored_name(place)
+        aliased = self.run_.alias is not None and place.kind == "state" and place.name == self.plan.output_state
+        first = self.saved.offset[name]
+        return first, first if aliased else first + self.saved.counts[name]
+
+    def _find_words(self) -> None:
+        """What changes from call to call, and where its words stand."""
+        at = self.prepared.at
+        self.at_inputs = [at(f"input {k}") for k in range(len(self.turned))]
+        self.to_make = [((self.T, self.B, n), at(name), self._turned(n)) for name, n in self.series]
+        self.at_initial, self.at_final = self._at_states("initial"), self._at_states("final")
+        self.final_shapes = [(self.B, n) for n in self.state_widths]
+
     def run(self, inputs, weights, states, lengths, reset, seed) -> tuple[list[Tensor], list[Tensor]]:
-        T, B, prepared = self.T, self.B, self.prepared
-        dtype = self.kernel.dtype
-        make = torch.zeros if self.ragged else torch.empty
-        outputs = [make((T, B, n), dtype=dtype) for _, n in self.series]
-        finals = [torch.empty((B, n), dtype=dtype) for n in self.state_widths]
+        prepared, dtype = self.prepared, self.kernel.dtype
         context = prepared.take()
-        point = prepared.point
+        words = context.words
         kept = self._tables(context, lengths, reset, seed)
         saved = []
         if self.train:
             saved = [saved_buffer(self.saved.total, dtype)]
             if self.ragged:
-                saved[0][: self.rows_end].zero_()  # rows behind an end are read by whole products, and multiplied by 0
+                for first, behind in self.rows_saved:  # behind an end too whole products read, and multiply by 0
+                    saved[0][first:behind].zero_()
             context.place(self.saved_region, saved[0].data_ptr())
-        for k, (x, back) in enumerate(zip(inputs, self.turned, strict=True)):
-            point(context, f"input {k}", x.data_ptr() + back)
-        for (name, width), t in zip(self.series, outputs, strict=True):
-            self._sequence(context, name, t, width)
-        for s, n, began, final in zip(self.plan.states, self.state_widths, states, finals, strict=True):
-            began = began if began.stride(0) == n or self.B == 1 else began.contiguous()
+        for slot, x, back in zip(self.at_inputs, inputs, self.turned, strict=True):
+            words[slot] = x.data_ptr() + back
+        outputs, finals = [], []
+        make = torch.zeros if self.ragged else torch.empty
+        for size, slot, back in self.to_make:
+            t = make(size, dtype=dtype)
+            words[slot] = t.data_ptr() + back
+            outputs.append(t)
+        for size, began, first, last in zip(self.final_shapes, states, self.at_initial, self.at_final, strict=True):
+            began = began if began.is_contiguous() else began.contiguous()
             kept.append(began)
-            point(context, f"initial {s.name}", began.data_ptr())
-            point(context, f"final {s.name}", final.data_ptr())
-        if self.run_.alias:
-            y = outputs[0]
-            point(context, f"state {self.plan.output_state}", y.data_ptr() - self.run_.alias.time * y.element_size())
+            words[first] = began.data_ptr()
+            final = torch.empty(size, dtype=dtype)
+            words[last] = final.data_ptr()
+            finals.append(final)
+        if self.at_alias is not None:
+            words[self.at_alias] = outputs[0].data_ptr() - self.before_first
         kept += (whole := self.whole(weights))
         self.parameters.fill(context, whole)
         if self.watch is None:
@@ -216,7 +245,12 @@ class BackwardCall(_Call):
         starts = {f"{stored_name(p)} start": stored_name(p) for p, _ in rows_stored(self.plan)}
         self.saved = saved_space(shape)
         self.saved_region = prepared.layout.region(self.saved, also=starts)
-        self.flat = [bool(words[f"input {k} flat"]) for k in range(len(inputs))]
+        at = prepared.at
+        self.at_inputs = [at(f"input {k}") for k in range(len(inputs))]
+        self.at_operands = [
+            at(f"operand of input {k}") if words[f"input {k} flat"] else None for k in range(len(inputs))
+        ]
+        self.at_final, self.at_initial_adjoint = self._at_states("final"), self._at_states("initial_adjoint")
         prepared_parameters = {p.attr.name for p in self.plan.graph.params}
         back = self.plan.backward
         assert back is not None
@@ -230,29 +264,30 @@ class BackwardCall(_Call):
     def run(self, saved, inputs, weights, states, outputs, lengths, reset, seed, grads, needs) -> list[Tensor | None]:
         B, prepared, dtype = self.B, self.prepared, self.kernel.dtype
         context = prepared.take()
-        point = prepared.point
+        words = context.words
         kept = self._tables(context, lengths, reset, seed)
         context.place(self.saved_region, saved.data_ptr())
-        for k, (x, back) in enumerate(zip(inputs, self.turned, strict=True)):
-            point(context, f"input {k}", x.data_ptr() + back)
-            if self.flat[k]:
-                point(context, f"operand of input {k}", x.data_ptr() + back)
-        if self.run_.alias:
-            y = outputs[0]
-            point(context, f"state {self.plan.output_state}", y.data_ptr() - self.run_.alias.time * y.element_size())
+        for slot, operand, x, back in zip(self.at_inputs, self.at_operands, inputs, self.turned, strict=True):
+            words[slot] = start = x.data_ptr() + back
+            if operand is not None:
+                words[operand] = start
+        if self.at_alias is not None:
+            words[self.at_alias] = outputs[0].data_ptr() - self.before_first
         self._given(context, [grads[0], *grads[1 + len(states) :]])
         zeros: dict[int, Tensor] = {}
-        for s, n, final in zip(self.plan.states, self.state_widths, grads[1 : 1 + len(states)], strict=True):
+        for slot, n, final in zip(self.at_final, self.state_widths, grads[1 : 1 + len(states)], strict=True):
             if final is None:
-                final = zeros.setdefault(n, torch.zeros((B, n), dtype=dtype))
-            elif final.stride(0) != n and B > 1:
+                final = zeros.get(n)
+                if final is None:
+                    final = zeros[n] = torch.zeros((B, n), dtype=dtype)
+            elif not final.is_contiguous():
                 final = final.contiguous()
             kept.append(final)
-            point(context, f"final {s.name}", final.data_ptr())
+            words[slot] = final.data_ptr()
         dinputs = self._input_gradients(context, inputs)
         dstates = [torch.empty((B, n), dtype=dtype) for n in self.state_widths]
-        for s, d in zip(self.plan.states, dstates, strict=True):
-            point(context, f"initial_adjoint {s.name}", d.data_ptr())
+        for slot, d in zip(self.at_initial_adjoint, dstates, strict=True):
+            words[slot] = d.data_ptr()
         make = torch.zeros_like if self.without_gradient else torch.empty_like
         kept += (whole := self.whole(weights))
         dweights = [make(w) for w in whole]
@@ -293,9 +328,8 @@ class BackwardCall(_Call):
             d = make(x.shape if self.wanted[k] or straight else (0,), dtype=self.kernel.dtype)
             found.append(d)
             if straight:
-                self.prepared.point(context, f"input_adjoint {k}", d.data_ptr())
-            back = (self.T - 1) * self.B * x.shape[-1] * d.element_size() if self._goes_back() else 0
-            self.prepared.point(context, f"dinput_adjoint {k}", d.data_ptr() + back)
+                context.words[self.prepared.at(f"input_adjoint {k}")] = d.data_ptr()
+            context.words[self.prepared.at(f"dinput_adjoint {k}")] = d.data_ptr() + self._turned(x.shape[-1])
         return found
 
 

@@ -19,7 +19,7 @@ from ...graph.widths import SCALAR
 from ...plan.plan import Plan
 from ...plan.program import Program
 from .build import planned
-from .calls import BackwardCall, ForwardCall
+from .calls import ANY, FALLING, WHOLE, BackwardCall, ForwardCall
 from .sizes import FEW, Shape, every_product, saved_space
 from .target import Target, host
 from .threads import thread_count
@@ -62,8 +62,8 @@ class Kernel:
         unit: bool | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """([output, final states, every state, records], what backward needs)."""
-        ragged = _is_ragged(lengths, inputs[0].shape[0])
-        key = (train, reverse, ragged, threads or thread_count(), unit, *_shapes(inputs, weights, states))
+        rows = _rows(lengths, inputs[0].shape[0])
+        key = (train, reverse, rows, threads or thread_count(), unit, *_shapes(inputs, weights, states))
         call = self._forward.get(key)
         if call is None:
             call = self._keep(self._forward, key, ForwardCall(self, key, inputs, weights, states))
@@ -87,9 +87,9 @@ class Kernel:
         unit: bool | None = None,
     ) -> list[Tensor | None]:
         """The gradients of inputs, weights and states; None where none was asked for."""
-        ragged = _is_ragged(lengths, inputs[0].shape[0])
+        rows = _rows(lengths, inputs[0].shape[0])
         wanted = tuple(needs[: len(inputs)])
-        key = (True, reverse, ragged, threads or thread_count(), unit, *_shapes(inputs, weights, states), wanted)
+        key = (True, reverse, rows, threads or thread_count(), unit, *_shapes(inputs, weights, states), wanted)
         call = self._backward.get(key)
         if call is None:
             call = self._keep(self._backward, key, BackwardCall(self, key, inputs, weights, states))
@@ -141,8 +141,14 @@ def saved_size(program: Program, real: str, T: Any, B: Any, inputs: tuple, store
     return saved_space(shape).total
 
 
-def _is_ragged(lengths: Tensor | None, T: int) -> bool:
-    return lengths is not None and bool((lengths.numpy() != T).any())  # numpy, since it costs a third of torch here
+def _rows(lengths: Tensor | None, T: int) -> str:
+    """How the lengths of sequences go on."""
+    if lengths is None:
+        return WHOLE
+    counts = lengths.numpy()  # numpy, since it costs a third of torch here
+    if (counts == T).all():
+        return WHOLE
+    return FALLING if (counts[1:] <= counts[:-1]).all() else ANY
 
 
 def _shapes(inputs: Sequence[Tensor], weights: Sequence[Tensor], states: Sequence[Tensor]) -> list:

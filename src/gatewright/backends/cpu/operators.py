@@ -6,6 +6,7 @@ The program's text is an argument, so an exported program carries its equations.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +24,7 @@ Tensors = Sequence[Tensor]
 Perhaps = Tensor | None
 
 
+@lru_cache(maxsize=1024)
 def _kernel(text: str, dtype: torch.dtype) -> Kernel:
     from .kernel import kernel_for  # llvmlite is imported where a kernel is needed
 

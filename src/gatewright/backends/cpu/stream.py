@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .call import Context
-from .calls import ForwardCall
+from .calls import WHOLE, ForwardCall
 from .forward import KEEP, PACK
 from .kernel import Kernel
 from .sizes import packed_space, rows_stored, stored_name
@@ -82,7 +82,7 @@ class _Plan:
     def __init__(self, level: Level, inputs: Sequence[Tensor], states: Sequence[Tensor]):
         kernel = level.kernel
         self.level = level
-        how = (False, False, False, thread_count(), None)
+        how = (False, False, WHOLE, thread_count(), None)
         self.call = call = ForwardCall(kernel, how, inputs, level.weights, states)
         self.wide, self.threads = call.series[0][1], call.shape.threads
         names = [s.name for s in call.plan.states]

@@ -17,10 +17,14 @@ class Strides:
 
 @dataclass(frozen=True)
 class Run:
-    """How a call runs: backwards in time, over sequences of unequal lengths, with what strides."""
+    """How a call runs: backwards in time, over sequences of unequal lengths, with what strides.
+
+    permuted: the kernel's rows are not the user's: it takes the longest sequence first, and each from its own start.
+    """
 
     reverse: bool
     ragged: bool
+    permuted: bool
     inputs: tuple[Strides, ...]
     alias: Strides | None  # of the output, where the state that it is lies in it
 
@@ -39,7 +43,7 @@ def forward_words(shape: Shape, run: Run, *, train: bool) -> dict[str, int]:
     words |= _value_words(shape, ring, shape.T + 1 if train else 2)
     words |= _stored_words(shape, run, words["history"])
     # with many rows of its own a thread multiplies inputs where it multiplies states: the sums are in its cache
-    words["fused"] = int(not shape.unit and not run.ragged and FEW * shape.threads <= shape.B)
+    words["fused"] = int(not shape.unit and not run.permuted and FEW * shape.threads <= shape.B)
     for k, strides in enumerate(run.inputs):
         words |= input_words(shape, run, k, strides, flat=shape.unit, ahead=True)
     return words
@@ -80,9 +84,9 @@ def input_words(shape: Shape, run: Run, k: int, strides: Strides, *, flat: bool,
     words = user_words(name, run, strides)
     step = words[f"{name} step"]
     row = step if shape.B == 1 else strides.batch if step == shape.B * strides.batch else 0
-    words[f"{name} plain"] = int(not run.ragged)
-    # of one sequence what stands behind its end may be multiplied too, where nobody looks at what comes out
-    straight = not run.ragged or (shape.B == 1 and ahead and not run.reverse)
+    words[f"{name} plain"] = int(not run.permuted)
+    # what stands behind an end may be multiplied too, where nobody looks at what comes out
+    straight = not run.ragged or (ahead and not run.permuted)
     words[f"{name} flat"] = row if flat and straight else 0
     return words
 
@@ -115,7 +119,7 @@ def backward_words(shape: Shape, run: Run, wanted: tuple[bool, ...]) -> dict[str
 
 def is_straight(run: Run) -> bool:
     """Whether the kernel's rows are the user's: the gradients of inputs can be written where they belong."""
-    return not run.ragged and not run.reverse
+    return not run.permuted and not run.reverse
 
 
 def _input_gradient_words(shape: Shape, run: Run, k: int, needed: bool) -> dict[str, int]:
