@@ -33,7 +33,7 @@ class Regularisers:
 
     @property
     def draws(self) -> bool:
-        """Whether there are random numbers in training: the vendors' kernels refuse every regulariser, and each draws."""
+        """Whether anything is random in training: the vendors' kernels refuse every regulariser, and each draws."""
         return self.refusals[True] is not None
 
     def seed(self, training: bool, device: torch.device) -> Tensor | None:

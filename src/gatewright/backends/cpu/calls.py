@@ -112,13 +112,16 @@ class _Call:
         words, at, order = context.words, self.prepared.at, None
         if self.ragged:
             assert lengths is not None
-            table = _order(lengths, reverse=self.reverse)
-            kept.append(table)
-            order, count, _ = table
-            start, row = table.ctypes.data, table.strides[0]
-            for k, name in enumerate(("order", "count", "first")):
-                words[at(name)] = start + k * row
-            words[at("begun")] = int(np.count_nonzero(count))
+            words[at("begun")] = int(np.count_nonzero(lengths.numpy()))
+            if self.permuted:
+                table = _order(lengths, reverse=self.reverse)
+                kept.append(table)
+                order = table[0].numpy()
+                for name, row in zip(("order", "count", "first"), table, strict=True):
+                    words[at(name)] = row.data_ptr()
+            else:
+                kept.append(count := lengths.contiguous())
+                words[at("count")] = count.data_ptr()
         if self.plan.reset:
             flags = self._flags(reset, lengths, order)
             kept.append(flags)
@@ -340,11 +343,11 @@ def _numbers(native_: Native, shape: Shape, dtype: torch.dtype) -> Tensor:
     return torch.tensor(values or [0.0], dtype=dtype)
 
 
-def _order(lengths: Tensor, *, reverse: bool) -> np.ndarray:
+def _order(lengths: Tensor, *, reverse: bool) -> Tensor:
     """(3, B): the kernel's order of sequences, the longest first; their steps; the user's step at which each begins."""
     given = lengths.numpy()
-    table = np.zeros((3, len(given)), np.int64)
-    order, count, first = table
+    table = torch.zeros(3, len(given), dtype=torch.int64)
+    order, count, first = table.numpy()
     order[:] = (-given).argsort(kind="stable")
     given.take(order, out=count)
     if reverse:

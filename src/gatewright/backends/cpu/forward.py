@@ -169,7 +169,7 @@ class _Forward(Worker):
         lo, hi = self.blocks(product.width)
         K, n = self.operand_units(product.operand), e.sub(last, first)
         plain = e.ne(self.frame.size(f"{name} plain"), 0)
-        scratch = e.at(self.frame.pointer("gathered"), e.mul(self.thread, self.frame.size("gathered each")))
+        scratch = self._gathered(product)
         e.when(plain, lambda: None, lambda: self.gather(name, t0, t1, (first, last), K, scratch, K))
 
         def step(t: Value) -> None:
@@ -186,6 +186,12 @@ class _Forward(Worker):
         # where a thread has all rows, those of all steps of the chunk follow each other
         at_once = e.both(self.splits_units, e.b.not_(plain))
         e.when(at_once, whole, lambda: e.loop(t0, t1, step))
+
+    def _gathered(self, product: Product) -> Value:
+        """This thread's place for an input's rows side by side."""
+        e = self.e
+        place = e.add(e.mul(self.thread, len(self.plan.input_widths)), product.operand.index)
+        return e.at(self.frame.pointer("gathered"), e.mul(place, self.frame.size("gathered each")))
 
     def gather(
         self, name: str, t0: Size, t1: Size, rows: tuple[Size, Size], columns: Size, to: Value, stride: Size
@@ -213,8 +219,10 @@ class _Forward(Worker):
         e.call(function, e.args["context"], self.thread, t, j, 0, *rows, e.as_size(e.eq(j, lo)))
 
     def _step(self, t: Value) -> None:
+        e = self.e
         self.shrink(self.end, t)
         rows = self.rows[0], self.end.get()
+        e.when(e.ne(self.frame.size("fused"), 0), lambda: self._gather_step(t, rows))
         self._chances(t)
         for k, (products, works) in enumerate(zip(self.plan.forward.products, self.stages, strict=True)):
             hoisted = self.plan.forward.hoisted if k == 0 else ()
@@ -223,6 +231,15 @@ class _Forward(Worker):
                 at_hand = [p for p in products if p.width == width]
                 self._blocks_of_stage(t, rows, width, at_hand, mine, first_stage=k == 0)
             self.wait_for_units()
+
+    def _gather_step(self, t: Value, rows: tuple[Value, Value]) -> None:
+        """The rows of inputs at one step, where they do not lie at one stride."""
+        e = self.e
+        for product in {p.operand.index: p for p in self.plan.forward.hoisted}.values():
+            name, K, to = f"input {product.operand.index}", self.operand_units(product.operand), self._gathered(product)
+            plain = e.ne(self.frame.size(f"{name} plain"), 0)
+            gather = partial(self.gather, name, t, e.add(t, 1), rows, K, to, K)
+            e.when(plain, lambda: None, gather)
 
     def _blocks_of_stage(
         self, t: Value, rows: tuple[Size, Size], width: Width, products: list[Product], works: list[Equations],
@@ -238,7 +255,8 @@ class _Forward(Worker):
         row0 = e.add(self.map.row_of_step("value", t), rows[0])
         n = e.sub(rows[1], rows[0])
         operands = [self._operand(p.operand, t, rows[0]) for p in products]
-        fused = [(p, self._input_rows(p, t)) for p in self.plan.forward.hoisted if p.width == width and first_stage]
+        hoisted = [p for p in self.plan.forward.hoisted if p.width == width and first_stage]
+        fused = [(p, self._step_rows(p, t)) for p in hoisted]
 
         def inputs(j: Value) -> None:
             for product, (a, stride) in fused:
@@ -263,6 +281,13 @@ class _Forward(Worker):
         stride = self.frame.size(f"{name} batch")
         x = e.at(self.frame.pointer(name), e.mul(t, self.frame.size(f"{name} step")))
         return e.at(x, e.mul(self.rows[0], stride)), stride
+
+    def _step_rows(self, product: Product, t: Value) -> tuple[Value, Size]:
+        """The same, or where they have been gathered."""
+        e = self.e
+        plain = e.ne(self.frame.size(f"input {product.operand.index} plain"), 0)
+        (there, apart), K = self._input_rows(product, t), self.operand_units(product.operand)
+        return e.b.select(plain, there, self._gathered(product)), e.select(plain, apart, K)
 
     def _operand(self, place: Place, t: Value, row: Size) -> tuple[Value, Size]:
         """The first row of a product's operand, and the stride of its rows."""

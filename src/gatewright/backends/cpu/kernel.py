@@ -146,7 +146,7 @@ def _rows(lengths: Tensor | None, T: int) -> str:
     if lengths is None:
         return WHOLE
     counts = lengths.numpy()  # numpy, since it costs a third of torch here
-    if (counts == T).all():
+    if not len(counts) or counts.min() == T:
         return WHOLE
     return FALLING if (counts[1:] <= counts[:-1]).all() else ANY
 

@@ -165,13 +165,13 @@ def forward_space(shape: Shape, *, train: bool) -> Space:
             space.take(f"value {width}", rows * positions * shape.lanes)
         for stored in (*planned.states, *planned.vectors):
             space.take(stored_name(stored.place), 2 * B * shape.padded(stored.width))
-    space.take("gathered", shape.threads * gathered(shape))
+    space.take("gathered", shape.threads * len(planned.input_widths) * gathered(shape))
     _take_common(space, shape)
     return space
 
 
 def gathered(shape: Shape) -> int:
-    """The elements of a chunk's rows of an input."""
+    """The elements of a chunk's rows of an input; a thread has a place for each input."""
     widest = max((shape.units(w) for w in shape.plan.input_widths), default=1)
     return -(-shape.chunk * shape.B * widest // ALIGN) * ALIGN
 

@@ -43,7 +43,7 @@ def forward_words(shape: Shape, run: Run, *, train: bool) -> dict[str, int]:
     words |= _value_words(shape, ring, shape.T + 1 if train else 2)
     words |= _stored_words(shape, run, words["history"])
     # with many rows of its own a thread multiplies inputs where it multiplies states: the sums are in its cache
-    words["fused"] = int(not shape.unit and not run.permuted and FEW * shape.threads <= shape.B)
+    words["fused"] = int(not shape.unit and FEW * shape.threads <= shape.B)
     for k, strides in enumerate(run.inputs):
         words |= input_words(shape, run, k, strides, flat=shape.unit, ahead=True)
     return words
