@@ -6,8 +6,8 @@ so that simplification, printing and every backend work on it as they do on the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from ..graph.graph import Graph
 from ..graph.node import Node, node, rewrite, topological
@@ -39,6 +39,12 @@ class StepGradient:
         """Everything that the backward step of training computes."""
         parts = (self.states, self.inputs, self.previous, self.params)
         return tuple(n for part in parts for n in part.values())
+
+    def mapped(self, function: Callable[[list[Node]], Mapping[Node, Node]]) -> StepGradient:
+        """The same adjoints in another form; `function` gives the form of each of many nodes."""
+        groups = {k: getattr(self, k) for k in ("states", "inputs", "previous", "params", "named")}
+        form = function([n for group in groups.values() for n in group.values()])
+        return replace(self, **{k: {key: form[n] for key, n in group.items()} for k, group in groups.items()})
 
     def show(self) -> str:
         """The adjoints as equations, one a line, in the order in which they are computed; `in_h` comes in.

@@ -19,7 +19,7 @@ from .forward import Forward, Panels
 from .merge import addends, merged, sum_of
 from .places import Place, Sink, is_leaf, load, substituted
 from .stages import CROSSING, FOREVER, REDUCTIONS, Positions, Schedule, Stage, Work
-from .step import Step
+from .step import Step, simple
 
 ZERO, ONE = const(0.0), const(1.0)
 
@@ -73,7 +73,7 @@ class Reversed:
 
     def __init__(self, step: Step, panels: Panels, adjoints: Collection[str] = ()):
         self.step, self.panels, self.typing = step, panels, step.typing
-        self.gradient = gradient = reverse(step.graph)
+        self.gradient = gradient = reverse(step.composite).mapped(simple)
         plain = step.planned([*gradient.roots, *gradient.named.values()])
         self.slot_gradients: dict[Node, Node] = {}
         self.totals: dict[str, Node] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..graph.expand import expanded
+from ..graph.expand import expand, expanded
 from ..graph.graph import Graph
 from ..graph.node import Node, const, node, rewrite, topological
 from ..graph.simplify import drop_identity, fold_constant
@@ -46,8 +46,20 @@ class Storage:
 
 def settled(graph: Graph) -> Graph:
     """The equations in the form that the reverse sweep leaves them in: so both share their parts."""
-    simpler = graph.mapped(lambda n: drop_identity(fold_constant(n)))
+    simpler = graph.mapped(_simpler)
     return graph if simpler == graph else settled(simpler)
+
+
+def _simpler(n: Node) -> Node:
+    return drop_identity(fold_constant(n))
+
+
+def simple(nodes: list[Node]) -> dict[Node, Node]:
+    """Nodes without composite operations, in the form of a settled graph."""
+    form = rewrite(nodes, expand)
+    while (next_ := rewrite(form.values(), _simpler)) and any(next_[n] is not n for n in form.values()):
+        form = {n: next_[m] for n, m in form.items()}
+    return form
 
 
 class Step:
@@ -58,7 +70,8 @@ class Step:
     """
 
     def __init__(self, graph: Graph, *, reset: bool = False, record: tuple[str, ...] = ()):
-        self.graph = graph = settled(expanded(graph))
+        self.composite = settled(graph)  # composite operations have adjoints of their own, with fewer sums
+        self.graph = graph = settled(expanded(self.composite))
         self.typing, self.reset = Typing(graph), reset
         self.inputs = self._inputs()
         self.chances: dict[tuple, Chance] = {}
