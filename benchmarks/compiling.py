@@ -58,6 +58,8 @@ def _first_runs() -> list[Result]:
         ("the same, compilations", compiling, "compiled", "", None),
         ("the cell from the disk", linking, "first", "ms", 50),
         ("the same, compilations", linking, "compiled", "", 0),
+        ("a further cell, nothing on the disk", compiling, "further", "s", 0.8),
+        ("a further cell from the disk", linking, "further", "ms", 50),
         ("another size", compiling, "another", "ms", None),
         ("the same, compilations", compiling, "compiled for another", "", 0),
     ]
