@@ -20,7 +20,7 @@ def pool() -> Pool:
 
 
 def take(pool: Pool, mebibytes: float) -> torch.Tensor:
-    return pool.take(int(mebibytes * MEBI), torch.uint8)
+    return pool.take((int(mebibytes * MEBI),), torch.uint8)
 
 
 def test_a_buffer_is_free_when_the_last_reference_goes(pool):
@@ -36,7 +36,7 @@ def test_what_autograd_saved_is_not_free(pool):
     class Keep(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x):
-            ctx.save_for_backward(pool.take(MEBI, torch.float32).fill_(3.0))
+            ctx.save_for_backward(pool.take((MEBI,), torch.float32).fill_(3.0))
             return x.clone()
 
         @staticmethod
@@ -46,11 +46,11 @@ def test_what_autograd_saved_is_not_free(pool):
     x = torch.ones(1, requires_grad=True)
     y = Keep.apply(x)
     for _ in range(3):
-        pool.take(MEBI, torch.float32).zero_()
+        pool.take((MEBI,), torch.float32).zero_()
     assert torch.autograd.grad(y, x)[0] == 3
     assert pool.held() == 8 * MEBI
     del y
-    assert len({pool.take(MEBI, torch.float32).data_ptr() for _ in range(3)}) == 1
+    assert len({pool.take((MEBI,), torch.float32).data_ptr() for _ in range(3)}) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int16])
@@ -68,6 +68,21 @@ def test_sizes_that_differ_a_little_share_a_buffer(pool):
     assert take(pool, 1.0).data_ptr() != at or pool.held() < 2.5 * MEBI
 
 
+def test_a_result_may_ask_for_a_storage_of_its_own_size(pool):
+    first = pool.take((3, MEBI), torch.uint8, exact=True)
+    assert first.shape == (3, MEBI) and first.untyped_storage().nbytes() == 3 * MEBI
+    at = first.data_ptr()
+    del first
+    smaller = pool.take((2, MEBI), torch.uint8, exact=True)
+    assert smaller.data_ptr() != at and smaller.untyped_storage().nbytes() == 2 * MEBI
+    assert pool.take((3, MEBI), torch.uint8, exact=True).data_ptr() == at
+
+
+def test_what_another_process_may_see_is_not_used_again(pool):
+    at = take(pool, 2).share_memory_().data_ptr()
+    assert {take(pool, 2).data_ptr() for _ in range(3)}.isdisjoint({at})
+
+
 def test_the_pool_is_bounded(pool):
     live = [take(pool, 2) for _ in range(6)]
     assert pool.held() == 8 * MEBI
@@ -75,7 +90,7 @@ def test_the_pool_is_bounded(pool):
     del live
     assert take(pool, 8).numel() == 8 * MEBI and pool.held() == 8 * MEBI  # the free ones made room
     assert take(pool, 9).numel() == 9 * MEBI and pool.held() == 8 * MEBI
-    assert pool.take(SMALL - 1, torch.uint8).numel() == SMALL - 1 and pool.held() == 8 * MEBI
+    assert pool.take((SMALL - 1,), torch.uint8).numel() == SMALL - 1 and pool.held() == 8 * MEBI
 
 
 def test_what_is_long_unused_is_given_back(pool):

@@ -16,7 +16,7 @@ from .build import Native, native, planned
 from .call import Context, Parameters, Prepared
 from .debug import Watch, debugging
 from .heads import Heads
-from .memory import saved_buffer
+from .memory import result, saved_buffer
 from .sizes import (
     Shape,
     Space,
@@ -200,9 +200,10 @@ class ForwardCall(_Call):
         for slot, x, back in zip(self.at_inputs, inputs, self.turned, strict=True):
             words[slot] = x.data_ptr() + back
         outputs, finals = [], []
-        make = torch.zeros if self.ragged else torch.empty
         for size, slot, back in self.to_make:
-            t = make(size, dtype=dtype)
+            t = result(size, dtype)
+            if self.ragged:
+                t.zero_()
             words[slot] = t.data_ptr() + back
             outputs.append(t)
         for size, began, first, last in zip(self.final_shapes, states, self.at_initial, self.at_final, strict=True):
@@ -291,9 +292,11 @@ class BackwardCall(_Call):
         dstates = [torch.empty((B, n), dtype=dtype) for n in self.state_widths]
         for slot, d in zip(self.at_initial_adjoint, dstates, strict=True):
             words[slot] = d.data_ptr()
-        make = torch.zeros_like if self.without_gradient else torch.empty_like
         kept += (whole := self.whole(weights))
-        dweights = [make(w) for w in whole]
+        dweights = [result(w.shape, dtype, exact=True) for w in whole]
+        if self.without_gradient:
+            for d in dweights:
+                d.zero_()
         self.parameters.fill(context, whole)
         self.gradients.fill(context, dweights)
         if self.watch is None:
@@ -327,8 +330,9 @@ class BackwardCall(_Call):
         found = []
         straight = is_straight(self.run_)
         for k, x in enumerate(inputs):
-            make = torch.zeros if self.ragged or not self.has_gradient[k] else torch.empty
-            d = make(x.shape if self.wanted[k] or straight else (0,), dtype=self.kernel.dtype)
+            d = result(x.shape if self.wanted[k] or straight else (0,), self.kernel.dtype)
+            if self.ragged or not self.has_gradient[k]:
+                d.zero_()
             found.append(d)
             if straight:
                 context.words[self.prepared.at(f"input_adjoint {k}")] = d.data_ptr()

@@ -1,14 +1,15 @@
 """Buffers that are kept between calls, since a fresh page costs more than what is written to it.
 
-Up to 32 MiB the C library hands memory that was freed out again, and there is little to gain; results of calls are such
-allocations. Above, every allocation is fresh pages: writing 64 MiB of them takes 13 times as long as writing the same
-ones again.
+What the C library hands out above some size, or behind the end of its heap, is fresh pages: writing 64 MiB of them
+takes 13 times as long as writing the same ones again, and costs a fifth of a backward pass with large weights.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,10 +39,11 @@ class _Kept:
         return self.storage.nbytes()
 
     def is_free(self) -> bool:
-        return torch._C._storage_Use_Count(self.storage._cdata) == 1  # pyright: ignore[reportAttributeAccessIssue]
+        """Whether no tensor refers to it; what was shared with another process may be in use there."""
+        return not self.storage.is_shared() and torch._C._storage_Use_Count(self.storage._cdata) == 1  # pyright: ignore[reportAttributeAccessIssue]
 
-    def tensor(self, count: int, dtype: torch.dtype) -> Tensor:
-        return torch.empty(0, dtype=dtype, device="cpu").set_(self.storage, 0, (count,))  # pyright: ignore[reportCallIssue]
+    def tensor(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        return torch.empty(0, dtype=dtype, device="cpu").set_(self.storage, 0, tuple(shape))  # pyright: ignore[reportCallIssue]
 
 
 class Pool:
@@ -56,24 +58,27 @@ class Pool:
         self._kept: list[_Kept] = []
         self._requests = 0
 
-    def take(self, count: int, dtype: torch.dtype) -> Tensor:
-        """A flat tensor of so many elements, with any contents, that shares memory with no other live tensor."""
-        size = count * dtype.itemsize
+    def take(self, shape: Sequence[int], dtype: torch.dtype, *, exact: bool = False) -> Tensor:
+        """A tensor with any contents, that shares memory with no other live tensor.
+
+        exact: its storage is no larger than itself. Else those whose sizes differ a little share storages.
+        """
+        size = math.prod(shape) * dtype.itemsize
         if size < SMALL or size > self.bound:
-            return torch.empty(count, dtype=dtype, device="cpu")
+            return torch.empty(shape, dtype=dtype, device="cpu")
         with self._lock:  # the new tensor must refer to its storage before anyone else looks
             self._requests += 1
-            found = self._free(size) or self._added(_rounded(size))
+            found = self._free(size, size if exact else 2 * size) or self._added(size if exact else _rounded(size))
             found.used = self._requests
-            return found.tensor(count, dtype)
+            return found.tensor(shape, dtype)
 
     def held(self) -> int:
         """The bytes of all buffers that the pool knows, free or not."""
         return sum(kept.bytes for kept in self._kept)
 
-    def _free(self, size: int) -> _Kept | None:
+    def _free(self, size: int, most: int) -> _Kept | None:
         """The smallest free buffer that is large enough, and not far too large."""
-        fitting = [kept for kept in self._kept if size <= kept.bytes <= 2 * size and kept.is_free()]
+        fitting = [kept for kept in self._kept if size <= kept.bytes <= most and kept.is_free()]
         return min(fitting, key=lambda kept: kept.bytes, default=None)
 
     def _added(self, size: int) -> _Kept:
@@ -114,24 +119,17 @@ def _start_anew() -> None:
 os.register_at_fork(after_in_child=_start_anew)
 
 
-def _keep_what_is_freed() -> None:
-    """Let the C library keep some freed memory, so that results are not written into fresh pages at each call.
-
-    glibc gives memory at the end of its heap back when twice its largest freed mapping lies there, and counts mappings
-    up to 32 MiB. One that is freed unused costs nothing, and spares a fifth of a backward pass with large weights.
-    """
-    torch.empty((32 << 20) - (1 << 14), dtype=torch.uint8, device="cpu")
-
-
-_keep_what_is_freed()
-
-
 def saved_buffer(count: int, dtype: torch.dtype) -> Tensor:
     """A flat tensor with any contents, aligned to 64 bytes, for what backward needs.
 
     Its memory is used again when no tensor refers to it any more.
     """
-    return _pool.take(count, dtype)
+    return _pool.take((count,), dtype)
+
+
+def result(shape: Sequence[int], dtype: torch.dtype, *, exact: bool = False) -> Tensor:
+    """A tensor with any contents for what a call gives back; its memory too is used again when nobody refers to it."""
+    return _pool.take(shape, dtype, exact=exact)
 
 
 def workspace(key: str, count: int, dtype: torch.dtype) -> Tensor:
@@ -146,6 +144,6 @@ def workspace(key: str, count: int, dtype: torch.dtype) -> Tensor:
     if found is not None and found.numel() >= count:
         return found
     if count * dtype.itemsize > KEPT_SCRATCH:
-        return _pool.take(count, dtype)
+        return _pool.take((count,), dtype)
     kept[key, dtype] = torch.empty(max(count, 64), dtype=dtype, device="cpu")
     return kept[key, dtype]
