@@ -18,8 +18,8 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 import gatewright as gw
 from cases import case_for, generator
-from gatewright.backends.cpu import kernel as kernels
 from gatewright.backends.cpu import calls, op, operators
+from gatewright.backends.cpu import kernel as kernels
 from gatewright.backends.cpu.by_reference import by_reference
 from gatewright.backends.cpu.operators import cpu_backward, cpu_forward
 from gatewright.plan import regularised
