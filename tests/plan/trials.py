@@ -12,7 +12,8 @@ from torch import Tensor
 from cases import Case, generator
 from gatewright.backends import reference
 from gatewright.backends.masks import active_steps
-from gatewright.backends.reference import Draw, Reference, Sequences
+from gatewright.backends.padding import Sequences
+from gatewright.backends.reference import Draw, Reference
 from gatewright.graph import Graph
 from gatewright.graph.node import Node, topological
 from gatewright.plan.plan import Plan, plan

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .reference import Sequences
+from .padding import Sequences
 
 
 def active_steps(steps: int, lengths: Int[Tensor, " B"]) -> Bool[Tensor, "T B"]:
@@ -50,7 +50,7 @@ def earlier(
 def _since_reset(reset: Bool[Tensor, "T B"]) -> Int[Tensor, "T B"]:
     """How many steps ago the last reset was; more than any distance where there was none."""
     t = torch.arange(reset.shape[0], device=reset.device).unsqueeze(-1)
-    start = torch.where(reset, t, -FAR).cummax(0).values if reset.shape[0] else torch.zeros_like(t)
+    start = torch.where(reset, t, -FAR).cummax(0).values if reset.shape[0] else reset.long()
     return t - start
 
 

@@ -67,8 +67,12 @@ def chance(
 def weight_chance(
     p: float, *, seed: Int[Tensor, ""], stream: int, rows: int, columns: int
 ) -> Bool[Tensor, "rows columns"]:
-    """True with chance p, for every element of a matrix: its column is the unit, its row the sequence, at step 0."""
-    return chance(p, seed=seed, stream=stream, t=0, sequences=rows, units=columns)
+    """True with chance p, for every element of a matrix: a column is a unit, row r is step r % 8 of sequence r // 8.
+
+    So every number of a counter is used.
+    """
+    found = chance(p, seed=seed, stream=stream, t=range(STEPS), sequences=-(-rows // STEPS), units=columns)
+    return found.transpose(0, 1).flatten(0, 1)[:rows]
 
 
 def _numbers(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import linear, softplus
 
@@ -19,6 +19,7 @@ from ..graph.expand import expand, expanded
 from ..graph.graph import Graph
 from ..graph.node import Node, rewrite, topological
 from . import philox
+from .padding import Sequences, borrow, held_back, repeat_last
 
 Weights = Mapping[str, Tensor]
 
@@ -148,6 +149,7 @@ class Interpreter:
     like: Tensor
     heads: int = 1
     mask: Callable[[Node, Tensor], Tensor] | None = None
+    product: Callable[[Tensor, Tensor], Tensor] = product
 
     def run(self, order: Sequence[Node]) -> None:
         """Compute every node of a topological order that has no value yet."""
@@ -165,7 +167,7 @@ class Interpreter:
                     raise ValueError("these equations have random masks: say where they come from, by draw=")
                 return self.mask(n, args[1])
             case "linear":
-                return product(args[0], args[1])
+                return self.product(args[0], args[1])
             case "linear_t":
                 blocks = self.heads if n.args[0].attr.kind == "U" else 1
                 return transposed_product(args[0], args[1], args[0].shape[1] * blocks)
@@ -178,25 +180,12 @@ class Interpreter:
         return FUNCTIONS[n.op](*args)
 
 
-@dataclass(frozen=True)
-class Sequences:
-    """What one direction of one layer runs over. Time is in the order of processing; `masks.py` makes it.
-
-    inputs: one (T, B, I) for each input. previous: (name, k) to the input k steps earlier, zero where there is none.
-    active: (T, B), False at and behind a sequence's end. reset: (T, B), True where a new episode starts.
-    """
-
-    inputs: tuple[Float[Tensor, "T B _"], ...]
-    previous: Mapping[tuple[str, int], Float[Tensor, "T B _"]]
-    active: Bool[Tensor, "T B"] | None = None
-    reset: Bool[Tensor, "T B"] | None = None
-
-
 class Reference:
-    """One graph, ready to run."""
+    """One graph, ready to run; `meaning` is what a product of a matrix and a vector is."""
 
-    def __init__(self, graph: Graph, record: Sequence[str] = ()):
+    def __init__(self, graph: Graph, record: Sequence[str] = (), meaning: Callable[[Tensor, Tensor], Tensor] = product):
         self.graph = graph = expanded(graph)
+        self.meaning = meaning
         watched = graph.watchable()
         self.recorded = {name: watched[name] for name in record}
         needed = topological([*graph.results, *self.recorded.values()])
@@ -226,16 +215,40 @@ class Reference:
             initial: what a state becomes at a reset, (width,) each.
             draw: where random masks come from; needed where the equations have any.
         """
+        clean, states, held = self.begun(sequences, states)
+        outputs, states, _, records = self.steps(weights, clean, states, held, initial, draw)
+        return outputs, states, records
+
+    @staticmethod
+    def begun(sequences: Sequences, states: Sequence[Tensor]) -> tuple[Sequences, list[Tensor], list[Tensor]]:
+        """What `steps` takes: sequences without their padding, the states, and the states held behind an end."""
+        active = sequences.active
+        if active is None:
+            return sequences, list(states), []
+        return repeat_last(sequences), list(states), [borrow(s, active) for s in states]
+
+    def steps(
+        self,
+        weights: Weights,
+        sequences: Sequences,
+        states: list[Tensor],
+        held: list[Tensor],
+        initial: Sequence[Tensor],
+        draw: Draw | None = None,
+        first: int = 0,
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor], dict[str, list[Tensor]]]:
+        """`run` from what `begun` gives, or the next steps of it, of which the first has the number `first`.
+
+        Gives (outputs, states, the states held behind an end, records); the two in the middle go on to the next steps.
+        """
         whole = self._hoisted(weights, sequences)
-        steps = sequences.inputs[0].shape[0]
-        held = _Held(sequences.active, states) if sequences.active is not None else None
         masks = _Masks(draw) if draw is not None else None
         outputs: list[Tensor] = []
         records: dict[str, list[Tensor]] = {name: [] for name in self.recorded}
-        for t in range(steps):
+        for t in range(sequences.inputs[0].shape[0]):
             old = [self._reset(s, i, sequences, t) for s, i in zip(states, initial, strict=True)]
-            entering = held.states(t, old) if held else old
-            values = self._step(whole(t), entering, masks.at(t) if masks else None)
+            held = held_back(sequences.active, t, old, held)
+            values = self._step(whole(t), held, masks.at(first + t) if masks else None)
             new = [self._as_state(values[s.new], o) for s, o in zip(self.graph.states, old, strict=True)]
             output = _rows(values[self.graph.output], old[0].shape[0])
             found = {name: _rows(values[n], old[0].shape[0]) for name, n in self.recorded.items()}
@@ -248,24 +261,23 @@ class Reference:
             outputs.append(output)
             for name, value in found.items():
                 records[name].append(value)
-        return outputs, list(states), records
+        return outputs, list(states), held, records
 
     def _hoisted(self, weights: Weights, sequences: Sequences) -> Callable[[int], dict[Node, Tensor]]:
         """What depends on inputs alone, computed for all steps at once; gives its values at one step."""
         like = sequences.inputs[0]
-        x = sequences if sequences.active is None else _repeat_last(sequences)
         leaves: dict[Node, Tensor] = {}
         timed: set[Node] = set()
         for n in self.ahead:
             if n.op == "param":
                 leaves[n] = weights[n.attr.name]
             elif n.op == "input":
-                leaves[n] = x.inputs[self.graph.inputs.index(n.attr)]
+                leaves[n] = sequences.inputs[self.graph.inputs.index(n.attr)]
             elif n.op == "previous":
-                leaves[n] = x.previous[n.args[0].attr, n.attr]
+                leaves[n] = sequences.previous[n.args[0].attr, n.attr]
             if n.op in ("input", "previous") or any(a in timed for a in n.args):
                 timed.add(n)
-        interpreter = Interpreter(leaves, like)
+        interpreter = Interpreter(leaves, like, product=self.meaning)
         interpreter.run(self.ahead)
         # unbind, since the backward of T selections would write T whole sequences of zeros
         rows = {n: interpreter.values[n].unbind(0) for n in self.frontier if n in timed}
@@ -277,7 +289,7 @@ class Reference:
     ) -> dict[Node, Tensor]:
         values = dict(ahead)
         values |= {s.old: value for s, value in zip(self.graph.states, old, strict=True)}
-        interpreter = Interpreter(values, old[0], mask=mask)
+        interpreter = Interpreter(values, old[0], mask=mask, product=self.meaning)
         interpreter.run(self.stepwise)
         return interpreter.values
 
@@ -303,62 +315,6 @@ def _rows(value: Tensor, batch: int) -> Tensor:
 def prepared(graph: Graph, record: tuple[str, ...] = ()) -> Reference:
     """The same graph is prepared once."""
     return Reference(graph, record)
-
-
-class _Held:
-    """Behind a sequence's end its last valid step is computed again and again, and thrown away.
-
-    So whatever stands in the padding (NaN, infinity) never enters an equation, and the discarded values have
-    derivatives as finite as the valid ones: 0 times them is 0. A sequence of length 0 copies one that has a step.
-    """
-
-    def __init__(self, active: Tensor, states: Sequence[Tensor]):
-        self.active = active
-        self.kept = [_borrow(s, active) for s in states]
-
-    def states(self, t: int, old: Sequence[Tensor]) -> list[Tensor]:
-        on = self.active[t].unsqueeze(-1)
-        self.kept = [torch.where(on, o, k) for o, k in zip(old, self.kept, strict=True)]
-        return self.kept
-
-
-def _donor(active: Tensor) -> Tensor:
-    """The index of a sequence with the most steps, as a tensor, so that nothing depends on its value."""
-    return active.sum(0).argmax(0)
-
-
-def _borrow(rows: Tensor, active: Tensor) -> Tensor:
-    """Rows of (B, …) where sequences without a step take those of a sequence that has one."""
-    if not active.shape[0] or not active.shape[1]:
-        return rows
-    donor = _donor(active)
-    empty = ~active.any(0)
-    return torch.where(empty.unsqueeze(-1), rows.index_select(0, donor.reshape(1)), rows)
-
-
-def _repeat_last(sequences: Sequences) -> Sequences:
-    """The inputs with each sequence's last valid step in place of its padding."""
-    active = sequences.active
-    assert active is not None
-    if not active.shape[0] or not active.shape[1]:
-        return sequences
-    last = (active.sum(0) - 1).clamp(min=0)  # (B,)
-    steps = torch.arange(active.shape[0], device=active.device).unsqueeze(-1)
-    index = torch.minimum(steps, last)  # (T, B)
-    donor = _donor(active)
-
-    def clean(x: Tensor) -> Tensor:
-        held = x.gather(0, index.unsqueeze(-1).expand(x.shape))
-        empty = (~active.any(0)).unsqueeze(-1)
-        held = torch.where(empty, held.index_select(1, donor.reshape(1)), held)
-        return torch.where(active.any(), held, 0.0)
-
-    return Sequences(
-        inputs=tuple(clean(x) for x in sequences.inputs),
-        previous={key: clean(x) for key, x in sequences.previous.items()},
-        active=active,
-        reset=sequences.reset,
-    )
 
 
 def evaluate(nodes: Sequence[Node], leaves: Mapping[Node, Tensor], *, heads: int = 1) -> list[Tensor]:

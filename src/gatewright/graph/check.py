@@ -25,7 +25,7 @@ def check(graph: Graph, name: str, params: tuple[Node, ...]) -> None:
     for n in needed:
         _operation(n, name)
     for state in graph.states:
-        if math.isnan(state.initial):
+        if not isinstance(state.initial, Node) and math.isnan(state.initial):
             raise CellError(f"cell {name}: the initial value of {state.name} is NaN: give a number")
         if OPS[state.new.op].kind == "compare":
             raise CellError(f"cell {name}: the new {state.name} is a condition: write where(condition, 1, 0)")

@@ -7,22 +7,30 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .errors import CellError
-from .node import Node, node, rewrite, topological
+from .node import Node, const, node, rewrite, topological
 from .ops import SQUASHING
 from .widths import Misfit, Sizes, Unknown, Widths
 
 
 @dataclass(frozen=True)
 class State:
-    """What is carried from step to step: `new` is its value after the step, `initial` before the first."""
+    """What is carried from step to step: `new` is its value after the step, `initial` before the first.
+
+    `initial` is a number, the same for all units, or a parameter.
+    """
 
     name: str
     new: Node
-    initial: float = 0.0
+    initial: float | Node = 0.0
 
     @property
     def old(self) -> Node:
         return node("state", attr=self.name)
+
+    @property
+    def begins(self) -> Node:
+        """`initial` as a node."""
+        return self.initial if isinstance(self.initial, Node) else const(self.initial)
 
 
 @dataclass(frozen=True)
@@ -49,12 +57,17 @@ class Graph:
     @cached_property
     def params(self) -> tuple[Node, ...]:
         """The parameters, in order of appearance."""
-        return tuple(n for n in topological(self.roots) if n.op == "param")
+        return tuple(n for n in topological([*self.roots, *self.starts.values()]) if n.op == "param")
 
     @cached_property
     def roots(self) -> tuple[Node, ...]:
         """What a step must compute: every equation."""
         return tuple(n for _, n in self.equations)
+
+    @cached_property
+    def starts(self) -> Mapping[str, Node]:
+        """The parameter that a state begins with, by the state's name; not of those that begin with a number."""
+        return {s.name: s.initial for s in self.states if isinstance(s.initial, Node)}
 
     @cached_property
     def results(self) -> tuple[Node, ...]:
@@ -65,7 +78,7 @@ class Graph:
     def widths(self) -> Widths:
         updates = {s.name: s.new for s in self.states}
         try:
-            return Widths(self.inputs, updates, self.roots)
+            return Widths(self.inputs, updates, self.roots, self.starts)
         except Misfit as misfit:
             raise CellError(self._explain(misfit)) from None
 

@@ -19,8 +19,8 @@ from .errors import CellError
 class Param(NamedTuple):
     """What a parameter node carries.
 
-    `kind` is W (product with an input), U (any other product), b (bias), p (diagonal) or gain; `width` is
-    the symbol of its rows, or None where they follow the vector that it meets.
+    `kind` is W (product with an input), U (any other product), b (bias), p (diagonal), gain or start (of a
+    learned state); `width` is the symbol of its rows, or None where they follow the vector that it meets.
     """
 
     kind: str

@@ -47,21 +47,28 @@ class Widths:
     """The width of every node, found by one walk over the graph.
 
     `inputs` and `states` are names in order: the first input is `I` wide, another `I_name`; `updates` ties
-    a state's old value to its new one.
+    a state's old value to its new one, `starts` to the parameter that it begins with.
     """
 
-    def __init__(self, inputs: tuple[str, ...], updates: Mapping[str, Node], roots: Iterable[Node]):
+    def __init__(
+        self,
+        inputs: tuple[str, ...],
+        updates: Mapping[str, Node],
+        roots: Iterable[Node],
+        starts: Mapping[str, Node] | None = None,
+    ):
         self._parent: dict[str, Width] = {}
         self._ties: dict[str, list[tuple[str, Node]]] = {}
         self._inputs = {name: "I" if i == 0 else f"I_{name}" for i, name in enumerate(inputs)}
         self._known: dict[Node, Width] = {}
         self._columns: dict[Node, Width] = {}
         self._plainest: dict[Width, Width] = {}
-        for n in topological([*roots, *updates.values()]):
+        ties = [*updates.items(), *(starts or {}).items()]
+        for n in topological([*roots, *(value for _, value in ties)]):
             self._known[n] = self._infer(n)
-        for name, new in updates.items():
-            if (width := self._known[new]) != SCALAR:
-                self._unify(Width(Fraction(1), f"state {name}"), width, new)
+        for name, value in ties:
+            if (width := self._known[value]) != SCALAR:
+                self._unify(Width(Fraction(1), f"state {name}"), width, value)
         for variable in sorted(self._parent):
             if not self._symbol_of(variable):
                 self._unify(Width(Fraction(1), variable), Width(Fraction(1), "H"), None)
@@ -121,7 +128,7 @@ class Widths:
         kind, name, width = n.attr
         if width == "1":
             return SCALAR
-        if width is None and kind in ("p", "gain"):
+        if width is None and kind in ("p", "gain", "start"):
             return self._variable(f"param {name}")
         return self._variable(width or "H")
 

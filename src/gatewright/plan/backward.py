@@ -228,6 +228,16 @@ class Rotation:
         entering = self.entering[name]
         return node("where", self.step.flag(), ZERO, entering) if self.step.reset else entering
 
+    def of_starts(self) -> list[Sink]:
+        """The adjoints of the parameters that states begin with: what a reset keeps from the old state."""
+        if not self.step.reset:
+            return []
+        return [
+            Sink(Place("total", start.attr.name), node("where", self.step.flag(), self.entering[name], ZERO), width)
+            for name, start in self.step.graph.starts.items()
+            for width in (self.step.graph.widths.of_state(name),)
+        ]
+
     def _given(self, name: str, width: Width) -> Node:
         return self.typing.declare(load("given", name), width)
 
@@ -283,6 +293,7 @@ def _sinks(back: Reversed, rotation: Rotation) -> list[Sink]:
         else:
             found.append(Sink(Place("total", name), value, widths[name]))
     found += [Sink(Place("carry", "", i), value, width) for i, (value, width) in enumerate(rotation.carried)]
+    found += rotation.of_starts()
     leaf = {i: load("input", index=i) for i in back.rests}
     found += [Sink(Place("input_adjoint", "", i), n, typing.of(leaf[i])) for i, n in back.rests.items()]
     watched = back.step.graph.watchable()
@@ -311,7 +322,7 @@ def _transposed(n: Node, index: int, where: dict[str, tuple[Width, int]], width:
 
 def _epilogue(step: Step, rotation: Rotation) -> Stage:
     sinks = [Sink(Place("initial_adjoint", s.name), rotation.after_reset(s.name), s.width) for s in step.states]
-    return _by_width(sinks)
+    return _by_width([*sinks, *rotation.of_starts()])
 
 
 def _by_width(sinks: Iterable[Sink]) -> Stage:

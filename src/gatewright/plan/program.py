@@ -7,8 +7,8 @@ have equal texts, in every process.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import Any
@@ -35,6 +35,7 @@ class Program:
     record: names of the graph's values that are given at every step.
     reset: whether resets are given.
     stream: where the random numbers of this layer and direction begin.
+    recompute: backward computes all again but the states at every so many steps, 0 for about √T; None: all is saved.
     text: the whole as JSON.
     """
 
@@ -46,6 +47,7 @@ class Program:
     record: tuple[str, ...] = field(default=(), compare=False)
     reset: bool = field(default=False, compare=False)
     stream: int = field(default=0, compare=False)
+    recompute: int | None = field(default=None, compare=False)
     # An attribute, not a property: torch.compile reads it as a constant.
     text: str = field(init=False, repr=False)
 
@@ -56,6 +58,11 @@ class Program:
     def parse(text: str) -> Program:
         """The program with this text."""
         return _parsed(text)
+
+    @cached_property
+    def saving(self) -> Program:
+        """The same where all is saved: what is compiled."""
+        return self if self.recompute is None else replace(self, recompute=None)
 
     @cached_property
     def row_params(self) -> dict[str, Node]:
@@ -79,14 +86,14 @@ class Program:
 
 def _written(program: Program) -> str:
     graph = program.graph
-    order = topological([*graph.roots, *graph.results])
+    order = topological([*graph.roots, *graph.results, *graph.params])
     number = {n: i for i, n in enumerate(order)}
     table = {
         "form": FORM,
         "equations": Printer(graph).lines(),
         "inputs": graph.inputs,
         "output": graph.output_name,
-        "states": [(s.name, number[s.new], float(s.initial).hex()) for s in graph.states],
+        "states": [(s.name, number[s.new], _start(s.initial, number)) for s in graph.states],
         "names": [(name, number[n]) for name, n in graph.equations],
         "nodes": [(n.op, [number[a] for a in n.args], _attr(n.attr)) for n in order],
         "stored": program.stored,
@@ -97,7 +104,14 @@ def _written(program: Program) -> str:
         "reset": program.reset,
         "stream": program.stream,
     }
+    if program.recompute is not None:
+        table["recompute"] = program.recompute
     return json.dumps(table, ensure_ascii=False, separators=(",", ":"))
+
+
+def _start(initial: float | Node, number: Mapping[Node, int]) -> str | int:
+    """What a state begins with: a number to the last bit, or which node."""
+    return number[initial] if isinstance(initial, Node) else float(initial).hex()
 
 
 def _attr(value: Any) -> Any:
@@ -129,7 +143,7 @@ def _parsed(text: str) -> Program:
         nodes.append(node(op, *(nodes[a] for a in args), attr=_value(attr)))
     graph = Graph(
         inputs=tuple(table["inputs"]),
-        states=tuple(State(name, nodes[new], float.fromhex(initial)) for name, new, initial in table["states"]),
+        states=tuple(State(name, nodes[new], _started(initial, nodes)) for name, new, initial in table["states"]),
         equations=tuple((name, nodes[n]) for name, n in table["names"]),
         output_name=table["output"],
     )
@@ -142,7 +156,12 @@ def _parsed(text: str) -> Program:
         record=tuple(table["record"]),
         reset=table["reset"],
         stream=table["stream"],
+        recompute=table.get("recompute"),
     )
+
+
+def _started(written: str | int, nodes: Sequence[Node]) -> float | Node:
+    return nodes[written] if isinstance(written, int) else float.fromhex(written)
 
 
 def _value(written: Any) -> Any:

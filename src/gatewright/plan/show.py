@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 
-from ..graph.node import Node, topological
+from ..graph.node import Node, const, topological
 from ..graph.notation.printer import Printer
 from ..graph.ops import OPS
 from ..graph.widths import Width
@@ -47,13 +47,17 @@ def _memory(plan: Plan) -> Iterator[str]:
     for i, ((name, back), width) in enumerate(zip(plan.inputs, plan.input_widths, strict=True)):
         yield f"input[{i}] {name}{f', {back} steps earlier' if back else ''} ({width})"
     for s in plan.states:
-        start = f", from {s.initial:g}" if s.initial else ""
+        start = f", from {_start(s.initial)}" if s.initial != const(0.0) else ""
         yield f"state[{s.name}] ({s.width}){', in rows' if s.rows else ''}{start}"
     for v in plan.vectors:
         yield f"vector[{v.name}] ({v.width}){', entering' if v.entering else ''}"
     for i, chance in enumerate(plan.chances):
         often = "step" if chance.per_step else "call"
         yield f"chance[{i}] ({chance.width}) of {chance.probability.attr:g}, number {chance.number}, once a {often}"
+
+
+def _start(initial: Node) -> str:
+    return f"{initial.attr:g}" if initial.op == "const" else initial.attr.name
 
 
 def _panels(panels: dict[Width, int]) -> str:

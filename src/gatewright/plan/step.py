@@ -15,6 +15,8 @@ from .places import Place, Typing, load, substituted
 from .regularise import index_of
 from .stages import CROSSING, REDUCTIONS
 
+ZERO = const(0.0)
+
 
 @dataclass(frozen=True)
 class Chance:
@@ -37,7 +39,7 @@ class Storage:
     width: Width
     rows: bool
     entering: bool = True
-    initial: float = 0.0
+    initial: Node = ZERO
 
     @property
     def place(self) -> Place:
@@ -88,7 +90,7 @@ class Step:
         self.names = self._planned_names(watched)
         self.operands = self._find_operands()
         self.states = tuple(
-            Storage(s.name, graph.widths.of_state(s.name), self._is_operand(s.name), initial=s.initial)
+            Storage(s.name, graph.widths.of_state(s.name), self._is_operand(s.name), initial=s.begins)
             for s in graph.states
         )
 
@@ -207,7 +209,7 @@ class Step:
     def _after_reset(self, state: Storage, new: Node) -> Node:
         if not self.reset:
             return new
-        return node("where", self.flag(), const(state.initial), new)
+        return node("where", self.flag(), state.initial, new)
 
     def flag(self) -> Node:
         """Whether the next step starts an episode."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from gatewright.backends.cpu import engine
+from gatewright.backends.cpu import engine, weight_masks
 from gatewright.backends.cpu.emitter import I64, PTR, Module
 from gatewright.backends.cpu.philox import CHANCES, add_chances, loaded_chance
 from gatewright.backends.cpu.target import TARGETS, able
@@ -62,9 +62,28 @@ def test_sequences_are_numbered_from_0():
     assert torch.equal(chance(0.5, sequences=4, **rest), chance(0.5, sequences=torch.arange(4), **rest))
 
 
-def test_a_weight_is_a_unit_of_a_sequence():
-    found = weight_chance(0.5, seed=SEED, stream=3, rows=4, columns=5)
-    assert torch.equal(found, chance(0.5, seed=SEED, stream=3, t=0, sequences=4, units=5))
+def test_a_row_of_weights_is_a_step_of_a_sequence():
+    found = weight_chance(0.5, seed=SEED, stream=3, rows=19, columns=5)
+    drawn = chance(0.5, seed=SEED, stream=3, t=range(8), sequences=3, units=5)
+    assert torch.equal(found, torch.stack([drawn[r % 8, r // 8] for r in range(19)]))
+
+
+@pytest.mark.parametrize("p", [0.0, 1e-4, 0.3, 1.0])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (8, 16), (19, 5), (40, 33), (0, 3), (3, 0)])
+@pytest.mark.parametrize("seed", [3, -(1 << 62) - 5])
+def test_a_kernel_draws_the_same_for_weights(rows, columns, p, seed):
+    options = {"seed": torch.tensor(seed), "stream": (3 << 16) + 7, "rows": rows, "columns": columns}
+    found = weight_masks.weight_chance(p, **options)
+    assert found.dtype == torch.bool and torch.equal(found, weight_chance(p, **options))
+
+
+def test_masks_of_weights_are_an_operator_for_whoever_traces():
+    def drawn(seed):
+        return weight_masks.weight_chance(0.3, seed=seed, stream=3, rows=19, columns=5)
+
+    each = torch.func.vmap(drawn)(torch.stack([SEED, SEED + 1]))
+    assert torch.equal(each, torch.stack([drawn(SEED), drawn(SEED + 1)]))
+    torch.library.opcheck(weight_masks.cpu_weight_chance, (SEED, 3, 20000, 19, 5))
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.93, 1.0])

@@ -26,6 +26,8 @@ def by_reference(
     reverse: bool,
 ) -> list[Tensor]:
     """What a kernel gives: the output, the final states, and what the program asks for at every step."""
+    if are_many(states):
+        return _of_each(program, (inputs, weights, states), given, reverse)
     lengths, reset, seed = given
     draw = None if seed is None else Draw(seed, program.stream)
     graph, like = program.graph, inputs[0]
@@ -33,13 +35,32 @@ def by_reference(
     own, back = sequences.inputs[: len(graph.inputs)], sequences.inputs[len(graph.inputs) :]
     sequences = replace(sequences, inputs=own, previous=dict(zip(program.looks_back, back, strict=True)))
     names = (*(s.name for s in graph.states if program.every), *program.record)
-    initial = [like.new_full((old.shape[-1],), s.initial) for s, old in zip(graph.states, states, strict=True)]
-    outputs, final, records = prepared(graph, names).run(_named(program, weights), sequences, states, initial, draw)
+    named = _named(program, weights)
+    initial = [
+        named[s.begins.attr.name] if s.name in graph.starts else like.new_full((old.shape[-1],), s.begins.attr)
+        for s, old in zip(graph.states, states, strict=True)
+    ]
+    outputs, final, records = prepared(graph, names).run(named, sequences, states, initial, draw)
     series = [outputs, *(records[name] for name in names)]
     sizes = widths(program, inputs, weights, states)
     stacked = [torch.stack(s) if s else like.new_empty(*like.shape[:2], n) for s, n in zip(series, sizes, strict=True)]
     y, *others = [reversed_in_time(s, lengths) for s in stacked] if reverse else stacked
     return [y, *final, *others]
+
+
+def are_many(states: Sequence[Tensor]) -> bool:
+    """Whether a call is for many networks: then every tensor has one more axis in front."""
+    return states[0].dim() == 3
+
+
+def _of_each(program: Program, groups: tuple[Sequence[Tensor], ...], given: Given, reverse: bool) -> list[Tensor]:
+    """The same for many networks, one after the other."""
+    each = []
+    for i in range(groups[-1][0].shape[0]):
+        inputs, weights, states = ([t[i] for t in group] for group in groups)
+        lengths, reset, seed = (None if t is None else t[i] for t in given)
+        each.append(by_reference(program, inputs, weights, states, (lengths, reset, seed), reverse))
+    return [torch.stack(parts) for parts in zip(*each, strict=True)]
 
 
 def widths(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...graph.widths import SCALAR
 from ...plan.places import Place
-from ..masks import active_steps, reversed_reset
 from .build import Native, native, planned
 from .call import Context, Parameters, Prepared
 from .debug import Watch, debugging
@@ -29,14 +27,11 @@ from .sizes import (
     stored_name,
     widths_of,
 )
+from .tables import WHOLE, Tables, is_permuted, tables
 from .words import Run, Strides, backward_words, forward_words, is_straight
 
 if TYPE_CHECKING:
     from .kernel import Kernel
-
-
-WHOLE, FALLING, ANY = "whole", "falling", "any"
-"""How the lengths of sequences go on: all are T; the longest comes first, and none grows; any other way."""
 
 
 class _Call:
@@ -47,7 +42,7 @@ class _Call:
         self.plan = planned(kernel.program, train=train)
         _, self.reverse, rows, threads, unit, *_ = key
         self.ragged = rows != WHOLE
-        self.permuted = rows == ANY or (self.ragged and self.reverse)
+        self.permuted = is_permuted(rows, reverse=self.reverse)
         self.T, self.B = T, B = inputs[0].shape[:2]
         self.shape = kernel.shape(
             self.plan, T, B, threads, unit, [x.shape for x in inputs], [s.shape for s in states],
@@ -106,44 +101,37 @@ class _Call:
 
     prepared: Prepared
 
-    def _tables(self, context: Context, lengths: Tensor | None, reset: Tensor | None, seed: int) -> list:
-        """The order of sequences, resets and the seed; gives what must live until the call is over."""
-        kept: list = []
-        words, at, order = context.words, self.prepared.at, None
-        if self.ragged:
-            assert lengths is not None
-            words[at("begun")] = int(np.count_nonzero(lengths.numpy()))
-            if self.permuted:
-                table = _order(lengths, reverse=self.reverse)
-                kept.append(table)
-                order = table[0].numpy()
-                for name, row in zip(("order", "count", "first"), table, strict=True):
-                    words[at(name)] = row.data_ptr()
-            else:
-                kept.append(count := lengths.contiguous())
-                words[at("count")] = count.data_ptr()
-        if self.plan.reset:
-            flags = self._flags(reset, lengths, order)
-            kept.append(flags)
-            words[at("reset")] = flags.data_ptr()
+    def tables(self, lengths: Tensor | None, reset: Tensor | None, T: int | None = None) -> Tables:
+        """The order of sequences, their steps and resets; of T steps, where the call is a part of so many."""
+        T, given = self.T if T is None else T, lengths if self.ragged else None
+        how = {"permuted": self.permuted, "reverse": self.reverse, "resets": self.plan.reset}
+        return tables(T, self.B, given, reset, **how)
+
+    def _point(self, context: Context, given: Tables, seed: int) -> list[Tensor]:
+        """Point to tables, and say where random numbers begin; gives what must live until the call is over."""
+        words, at, kept = context.words, self.prepared.at, []
+        if given.rows is not None:
+            words[at("begun")] = given.begun
+            names = ("order", "count", "first") if self.permuted else ("count",)
+            for name, row in zip(names, given.rows if self.permuted else (given.rows,), strict=True):
+                words[at(name)] = row.data_ptr()
+            kept.append(given.rows)
+        if given.flags is not None:
+            kept.append(given.flags)
+            words[at("reset")] = given.flags.data_ptr()
         if self.plan.chances:
-            words[at("seed")] = seed
+            words[at("seed")], words[at("group")] = seed, given.group
         return kept
 
-    def _flags(self, reset: Tensor | None, lengths: Tensor | None, order: np.ndarray | None) -> Tensor:
-        """(T + 1, B) bytes in the order of processing: whether a row's episode starts."""
-        flags = torch.zeros(self.T + 1, self.B, dtype=torch.uint8)
-        if reset is not None:
-            lengths = lengths if self.ragged else None
-            turned = reversed_reset(reset, lengths) if self.reverse else reset
-            turned = turned if lengths is None else turned & active_steps(self.T, lengths)
-            flags[: self.T] = turned if order is None else turned[:, torch.from_numpy(order)]
-        return flags
+    def _enter(self, context: Context) -> None:
+        self.prepared.run(context)
 
 
 class ForwardCall(_Call):
-    def __init__(self, kernel: Kernel, key: tuple, inputs, weights, states):
-        self.train = key[0]
+    """Forward over whole sequences; one that `discards` is for what it saves, and writes all steps to one place."""
+
+    def __init__(self, kernel: Kernel, key: tuple, inputs, weights, states, *, discards: bool = False):
+        self.train, self.discards = key[0], discards
         super().__init__(kernel, key, inputs, weights, states, train=self.train, backward=False)
         shape, run = self.shape, self.run_
         words = forward_words(shape, run, train=self.train) | {"pack": 1}
@@ -155,9 +143,9 @@ class ForwardCall(_Call):
         if self.plan.every:
             self.series += [(f"every {s.name}", n) for s, n in zip(self.plan.states, self.state_widths, strict=True)]
         self.series += [(f"record {name}", shape.units(w)) for name, w in self.plan.record]
-        for name, n in self.series:
-            step = -self.B * n if self.reverse else self.B * n
-            words |= {f"{name} step": step, f"{name} time": self.B * n, f"{name} batch": n}
+        for k, (name, n) in enumerate(self.series):
+            time = 0 if self._is_discarded(k) else self.B * n
+            words |= {f"{name} step": -time if self.reverse else time, f"{name} time": time, f"{name} batch": n}
         self.scratch = scratch
         self.prepared = self._prepared(words, scratch, "forward")
         self._find_words()
@@ -170,6 +158,10 @@ class ForwardCall(_Call):
         else:
             self.prepared.scratch = self.prepared.layout.region(scratch, also=starts)
 
+    def _is_discarded(self, k: int) -> bool:
+        """Of a series, whether nobody reads it: the output may hold a state that backward reads."""
+        return self.discards and not (k == 0 and self.run_.alias)
+
     def _place_in_saved(self, place: Place) -> tuple[int, int]:
         """From where to where a state or operand lies row by row in what is saved; nothing where the output has it."""
         name = stored_name(place)
@@ -181,49 +173,69 @@ class ForwardCall(_Call):
         """What changes from call to call, and where its words stand."""
         at = self.prepared.at
         self.at_inputs = [at(f"input {k}") for k in range(len(self.turned))]
-        self.to_make = [((self.T, self.B, n), at(name), self._turned(n)) for name, n in self.series]
+        self.at_series = [(at(name), 0 if self._is_discarded(k) else self._turned(n))
+                          for k, (name, n) in enumerate(self.series)]  # fmt: skip
+        self.to_make = [(1 if self._is_discarded(k) else self.T, self.B, n) for k, (_, n) in enumerate(self.series)]
         self.at_initial, self.at_final = self._at_states("initial"), self._at_states("final")
         self.final_shapes = [(self.B, n) for n in self.state_widths]
 
     def run(self, inputs, weights, states, lengths, reset, seed) -> tuple[list[Tensor], list[Tensor]]:
-        prepared, dtype = self.prepared, self.kernel.dtype
-        context = prepared.take()
-        words = context.words
-        kept = self._tables(context, lengths, reset, seed)
-        saved = []
+        saved = [saved_buffer(self.saved.total, self.kernel.dtype)] if self.train else []
+        series, finals = self.series_made(), self.finals_made()
+        states = [s if s.is_contiguous() else s.contiguous() for s in states]
+        self.fill(inputs, self.whole(weights), states, self.tables(lengths, reset), seed, (*saved,), series, finals)
+        return [series[0], *finals, *series[1:]], saved
+
+    def series_made(self) -> list[Tensor]:
+        """Room for the output and all else that is given at every step; behind a sequence's end it is 0."""
+        made = [result(size, self.kernel.dtype) for size in self.to_make]
+        if self.ragged:
+            for t in made:
+                t.zero_()
+        return made
+
+    def finals_made(self) -> list[Tensor]:
+        """Room for the final states."""
+        return [torch.empty(size, dtype=self.kernel.dtype) for size in self.final_shapes]
+
+    def fill(
+        self,
+        inputs: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        states: Sequence[Tensor],
+        given: Tables,
+        seed: int,
+        saved: Sequence[Tensor],
+        series: Sequence[Tensor],
+        finals: Sequence[Tensor],
+    ) -> None:
+        """Run, and write into what is there: `saved` (in training), `series` and `finals`.
+
+        Weights are whole. All but inputs is contiguous. Where sequences are permuted, inputs and series are whole ones
+        from their first step on, of which the tables tell the steps that are meant; else they are those steps.
+        """
+        context = self.prepared.take()
+        words, kept = context.words, self._point(context, given, seed)
         if self.train:
-            saved = [saved_buffer(self.saved.total, dtype)]
             if self.ragged:
                 for first, behind in self.rows_saved:  # behind an end too whole products read, and multiply by 0
                     saved[0][first:behind].zero_()
             context.place(self.saved_region, saved[0].data_ptr())
         for slot, x, back in zip(self.at_inputs, inputs, self.turned, strict=True):
             words[slot] = x.data_ptr() + back
-        outputs, finals = [], []
-        for size, slot, back in self.to_make:
-            t = result(size, dtype)
-            if self.ragged:
-                t.zero_()
+        for (slot, back), t in zip(self.at_series, series, strict=True):
             words[slot] = t.data_ptr() + back
-            outputs.append(t)
-        for size, began, first, last in zip(self.final_shapes, states, self.at_initial, self.at_final, strict=True):
-            began = began if began.is_contiguous() else began.contiguous()
-            kept.append(began)
-            words[first] = began.data_ptr()
-            final = torch.empty(size, dtype=dtype)
-            words[last] = final.data_ptr()
-            finals.append(final)
+        for began, final, first, last in zip(states, finals, self.at_initial, self.at_final, strict=True):
+            words[first], words[last] = began.data_ptr(), final.data_ptr()
         if self.at_alias is not None:
-            words[self.at_alias] = outputs[0].data_ptr() - self.before_first
-        kept += (whole := self.whole(weights))
-        self.parameters.fill(context, whole)
+            words[self.at_alias] = series[0].data_ptr() - self.before_first
+        self.parameters.fill(context, weights)
         if self.watch is None:
-            prepared.run(context)
+            self._enter(context)
         else:
             saved_places = (self.saved, saved[0]) if self.train else None
-            self.watch.run(context, reads=[*inputs, *kept], writes=[*outputs, *finals], saved=saved_places)
-        del kept
-        return [outputs[0], *finals, *outputs[1:]], saved
+            reads = [*inputs, *kept, *states, *weights]
+            self.watch.run(context, reads=reads, writes=[*series, *finals], saved=saved_places)
 
 
 class BackwardCall(_Call):
@@ -255,6 +267,11 @@ class BackwardCall(_Call):
             at(f"operand of input {k}") if words[f"input {k} flat"] else None for k in range(len(inputs))
         ]
         self.at_final, self.at_initial_adjoint = self._at_states("final"), self._at_states("initial_adjoint")
+        spare = len(prepared.template)  # where the kernel's rows are not the user's, it has a place of its own
+        self.at_dinputs = [
+            (at(f"input_adjoint {k}") if straight else spare, at(f"dinput_adjoint {k}"), self._turned(x.shape[-1]))
+            for k, x in enumerate(inputs)
+        ]
         prepared_parameters = {p.attr.name for p in self.plan.graph.params}
         back = self.plan.backward
         assert back is not None
@@ -266,10 +283,76 @@ class BackwardCall(_Call):
         ]
 
     def run(self, saved, inputs, weights, states, outputs, lengths, reset, seed, grads, needs) -> list[Tensor | None]:
-        B, prepared, dtype = self.B, self.prepared, self.kernel.dtype
-        context = prepared.take()
-        words = context.words
-        kept = self._tables(context, lengths, reset, seed)
+        whole, n = self.whole(weights), 1 + len(states)
+        dinputs, dweights, dstates = self.inputs_made(inputs), self.weights_made(whole), self.states_made()
+        finals = self.given_finals(grads[1:n])
+        given = [grads[0], *grads[n:]]
+        self.fill(
+            saved, inputs, whole, outputs, self.tables(lengths, reset), seed, given, finals, dinputs, dweights, dstates
+        )
+        found = [*dinputs, *self.parts(dweights), *dstates]
+        return [g if needed else None for g, needed in zip(found, needs, strict=True)]
+
+    def inputs_made(self, inputs: Sequence[Tensor], T: int | None = None) -> list[Tensor]:
+        """Room for the gradients of inputs; of T steps, where a call is a part of so many."""
+        found = []
+        for k, x in enumerate(inputs):
+            steps = T if T is not None and self.wanted[k] else x.shape[0]
+            shape = (steps, *x.shape[1:]) if self.wanted[k] or is_straight(self.run_) else (0,)
+            found.append(d := result(shape, self.kernel.dtype))
+            if self.ragged or not self.has_gradient[k]:
+                d.zero_()
+        return found
+
+    def weights_made(self, whole: Sequence[Tensor]) -> list[Tensor]:
+        """Room for the gradients of whole weights; 0 where none will be written."""
+        made = [result(w.shape, self.kernel.dtype, exact=True) for w in whole]
+        if self.without_gradient:
+            for d in made:
+                d.zero_()
+        return made
+
+    def states_made(self) -> list[Tensor]:
+        """Room for the gradients of the states before the first step."""
+        return [torch.empty((self.B, n), dtype=self.kernel.dtype) for n in self.state_widths]
+
+    def given_finals(self, grads: Sequence[Tensor | None]) -> list[Tensor]:
+        """The adjoints of the final states, contiguous; zeros for those that have none."""
+        zeros: dict[int, Tensor] = {}
+        found = []
+        for n, final in zip(self.state_widths, grads, strict=True):
+            if final is None:
+                final = zeros.get(n)
+                if final is None:
+                    final = zeros[n] = torch.zeros((self.B, n), dtype=self.kernel.dtype)
+            found.append(final if final.is_contiguous() else final.contiguous())
+        return found
+
+    def parts(self, dweights: list[Tensor]) -> list[Tensor]:
+        """The gradients of the weights as they are stored, from those of whole ones."""
+        return dweights if self.heads is None else self.heads.blocks(dweights)
+
+    def fill(
+        self,
+        saved: Tensor,
+        inputs: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        given: Tables,
+        seed: int,
+        grads: Sequence[Tensor | None],
+        finals: Sequence[Tensor],
+        dinputs: Sequence[Tensor],
+        dweights: Sequence[Tensor],
+        dstates: Sequence[Tensor],
+    ) -> None:
+        """Run, and write into what is there; as for `ForwardCall.fill`.
+
+        grads: the adjoints of the output and of every state. finals: those of the final states. dinputs lie as inputs
+        do, contiguous.
+        """
+        context = self.prepared.take()
+        words, kept = context.words, self._point(context, given, seed)
         context.place(self.saved_region, saved.data_ptr())
         for slot, operand, x, back in zip(self.at_inputs, self.at_operands, inputs, self.turned, strict=True):
             words[slot] = start = x.data_ptr() + back
@@ -277,37 +360,20 @@ class BackwardCall(_Call):
                 words[operand] = start
         if self.at_alias is not None:
             words[self.at_alias] = outputs[0].data_ptr() - self.before_first
-        self._given(context, [grads[0], *grads[1 + len(states) :]])
-        zeros: dict[int, Tensor] = {}
-        for slot, n, final in zip(self.at_final, self.state_widths, grads[1 : 1 + len(states)], strict=True):
-            if final is None:
-                final = zeros.get(n)
-                if final is None:
-                    final = zeros[n] = torch.zeros((B, n), dtype=dtype)
-            elif not final.is_contiguous():
-                final = final.contiguous()
-            kept.append(final)
+        self._given(context, grads)
+        for slot, final in zip(self.at_final, finals, strict=True):
             words[slot] = final.data_ptr()
-        dinputs = self._input_gradients(context, inputs)
-        dstates = [torch.empty((B, n), dtype=dtype) for n in self.state_widths]
+        for (straight, slot, back), d in zip(self.at_dinputs, dinputs, strict=True):
+            words[straight], words[slot] = d.data_ptr(), d.data_ptr() + back
         for slot, d in zip(self.at_initial_adjoint, dstates, strict=True):
             words[slot] = d.data_ptr()
-        kept += (whole := self.whole(weights))
-        dweights = [result(w.shape, dtype, exact=True) for w in whole]
-        if self.without_gradient:
-            for d in dweights:
-                d.zero_()
-        self.parameters.fill(context, whole)
+        self.parameters.fill(context, weights)
         self.gradients.fill(context, dweights)
         if self.watch is None:
-            prepared.run(context)
+            self._enter(context)
         else:
-            reads = [*inputs, *kept, *(g for g in grads if g is not None), *outputs]
+            reads = [*inputs, *kept, *weights, *finals, *(g for g in grads if g is not None), *outputs]
             self.watch.run(context, reads=reads, writes=[*dinputs, *dweights, *dstates], saved=(self.saved, saved))
-        del kept
-        dweights = dweights if self.heads is None else self.heads.blocks(dweights)
-        found = [*dinputs, *dweights, *dstates]
-        return [g if needed else None for g, needed in zip(found, needs, strict=True)]
 
     def _given(self, context: Context, grads: Sequence[Tensor | None]) -> None:
         """The adjoints of sequences; without any, zeros that stand still."""
@@ -326,34 +392,9 @@ class BackwardCall(_Call):
             words[slot[f"{name} time"]], words[slot[f"{name} batch"]] = time, batch
             words[slot[f"{name} step"]] = -time if self.reverse else time
 
-    def _input_gradients(self, context: Context, inputs: Sequence[Tensor]) -> list[Tensor]:
-        found = []
-        straight = is_straight(self.run_)
-        for k, x in enumerate(inputs):
-            d = result(x.shape if self.wanted[k] or straight else (0,), self.kernel.dtype)
-            if self.ragged or not self.has_gradient[k]:
-                d.zero_()
-            found.append(d)
-            if straight:
-                context.words[self.prepared.at(f"input_adjoint {k}")] = d.data_ptr()
-            context.words[self.prepared.at(f"dinput_adjoint {k}")] = d.data_ptr() + self._turned(x.shape[-1])
-        return found
-
 
 def _numbers(native_: Native, shape: Shape, dtype: torch.dtype) -> Tensor:
     """The table of numbers that a kernel reads: constants of the equations, and numbers of units."""
     units = {str(w): shape.units(w) for w in (*widths_of(shape.plan), SCALAR)}
     values = [float.fromhex(n[6:]) if n.startswith("const ") else float(units[n]) for n in native_.numbers]
     return torch.tensor(values or [0.0], dtype=dtype)
-
-
-def _order(lengths: Tensor, *, reverse: bool) -> Tensor:
-    """(3, B): the kernel's order of sequences, the longest first; their steps; the user's step at which each begins."""
-    given = lengths.numpy()
-    table = torch.zeros(3, len(given), dtype=torch.int64)
-    order, count, first = table.numpy()
-    order[:] = (-given).argsort(kind="stable")
-    given.take(order, out=count)
-    if reverse:
-        np.maximum(count - 1, 0, out=first)
-    return table

@@ -19,8 +19,10 @@ from ...graph.widths import SCALAR
 from ...plan.plan import Plan
 from ...plan.program import Program
 from .build import planned
-from .calls import ANY, FALLING, WHOLE, BackwardCall, ForwardCall
+from .calls import BackwardCall, ForwardCall
+from .recompute import kept_size, steps_between
 from .sizes import FEW, Shape, every_product, saved_space
+from .tables import kind_of_rows
 from .target import Target, host
 from .threads import thread_count
 
@@ -62,12 +64,20 @@ class Kernel:
         unit: bool | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """([output, final states, every state, records], what backward needs)."""
-        rows = _rows(lengths, inputs[0].shape[0])
-        key = (train, reverse, rows, threads or thread_count(), unit, *_shapes(inputs, weights, states))
+        rows = kind_of_rows(lengths, inputs[0].shape[0])
+        call = self.forward_call(inputs, weights, states, rows, reverse, train, threads=threads, unit=unit)
+        return call.run(inputs, weights, states, lengths, reset, seed)
+
+    def forward_call(
+        self, inputs, weights, states, rows: str, reverse: bool, train: bool,
+        *, threads: int | None = None, unit: bool | None = None, discards: bool = False,
+    ) -> ForwardCall:  # fmt: skip
+        """What is prepared for calls of this kind; rows say how lengths go on."""
+        key = (train, reverse, rows, threads or thread_count(), unit, discards, *_shapes(inputs, weights, states))
         call = self._forward.get(key)
         if call is None:
-            call = self._keep(self._forward, key, ForwardCall(self, key, inputs, weights, states))
-        return call.run(inputs, weights, states, lengths, reset, seed)
+            call = self._keep(self._forward, key, ForwardCall(self, key, inputs, weights, states, discards=discards))
+        return call
 
     def backward(
         self,
@@ -87,13 +97,20 @@ class Kernel:
         unit: bool | None = None,
     ) -> list[Tensor | None]:
         """The gradients of inputs, weights and states; None where none was asked for."""
-        rows = _rows(lengths, inputs[0].shape[0])
-        wanted = tuple(needs[: len(inputs)])
+        rows, wanted = kind_of_rows(lengths, inputs[0].shape[0]), tuple(needs[: len(inputs)])
+        call = self.backward_call(inputs, weights, states, rows, reverse, wanted, threads=threads, unit=unit)
+        return call.run(saved[0], inputs, weights, states, outputs, lengths, reset, seed, grads, needs)
+
+    def backward_call(
+        self, inputs, weights, states, rows: str, reverse: bool, wanted: tuple[bool, ...],
+        *, threads: int | None = None, unit: bool | None = None,
+    ) -> BackwardCall:  # fmt: skip
+        """What is prepared for calls of this kind; wanted are the gradients of inputs."""
         key = (True, reverse, rows, threads or thread_count(), unit, *_shapes(inputs, weights, states), wanted)
         call = self._backward.get(key)
         if call is None:
             call = self._keep(self._backward, key, BackwardCall(self, key, inputs, weights, states))
-        return call.run(saved[0], inputs, weights, states, outputs, lengths, reset, seed, grads, needs)
+        return call
 
     def _keep(self, calls: dict[tuple, AnyCall], key: tuple, call: AnyCall) -> AnyCall:
         with self._lock:
@@ -128,8 +145,8 @@ def _kernel(text: str, real: str, target: Target) -> Kernel:
 
 
 def kernel_for(program: Program, real: str) -> Kernel:
-    """The kernel of a program; made once."""
-    return _kernel(program.text, real, host())
+    """The kernel of a program; made once, whether all is saved or not."""
+    return _kernel(program.saving.text, real, host())
 
 
 def saved_size(program: Program, real: str, T: Any, B: Any, inputs: tuple, stored: tuple, states: tuple) -> Any:
@@ -137,18 +154,10 @@ def saved_size(program: Program, real: str, T: Any, B: Any, inputs: tuple, store
     kernel = kernel_for(program, real)
     count = len(program.graph.inputs)
     sizes = program.sizes(tuple(inputs[:count]), tuple(states), tuple(map(tuple, stored)))
+    if program.recompute is not None and (k := steps_between(program, T, B)) < T:
+        return kept_size(k, T, B, [sizes.of_state(s.name) for s in program.graph.states])
     shape = Shape(planned(program, train=True), sizes, T, B, kernel.lanes, 0, 0, thread_count(), False)
     return saved_space(shape).total
-
-
-def _rows(lengths: Tensor | None, T: int) -> str:
-    """How the lengths of sequences go on."""
-    if lengths is None:
-        return WHOLE
-    counts = lengths.numpy()  # numpy, since it costs a third of torch here
-    if not len(counts) or counts.min() == T:
-        return WHOLE
-    return FALLING if (counts[1:] <= counts[:-1]).all() else ANY
 
 
 def _shapes(inputs: Sequence[Tensor], weights: Sequence[Tensor], states: Sequence[Tensor]) -> list:

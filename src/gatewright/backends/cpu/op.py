@@ -156,8 +156,8 @@ class Forward(torch.autograd.Function):
         seed = tensors[2]
         if seed is not None or any(d is not None for d in weights):
             # each sample draws as if it were alone, or has weights of its own
-            each = [Forward.apply(text, counts, reverse, train, *one) for one in _samples(many, dims, tensors)]
-            return _stacked(each)
+            networks = Networks(many, dims, tensors, counts)
+            return networks.apart(Forward.apply(text, counts, reverse, train, *networks.tensors))
         folded = _folded(many, dims, counts, tensors)
         *outputs, saved = Forward.apply(text, counts, reverse, train, *folded)
         axes = [y.dim() - 2 for y in outputs]
@@ -236,14 +236,41 @@ class Backward(torch.autograd.Function):
         dims, leaves = in_dims[4:], sum(counts[:3])
         # forward has put the samples side by side, and what it saved belongs to all of them
         side_by_side = dims[3] is None and dims[4 + leaves] is not None
-        each = []
-        for one in _samples(info.batch_size, dims, tensors):
-            given, (saved,), own, outputs, grads = _split(one, (3, 1, leaves, counts[3]))
-            if side_by_side:
-                *found, saved = Forward.apply(text, counts, reverse, True, *given, *own)
-                outputs = found[: counts[3]]
-            each.append(Backward.apply(text, counts, reverse, needs, *given, saved, *own, *outputs, *grads))
-        return _stacked(each)
+        networks = Networks(info.batch_size, dims, tensors, counts, others=1)
+        given, (saved,), own, outputs, grads = _split(networks.tensors, (3, 1, leaves, counts[3]))
+        if side_by_side:
+            *found, saved = Forward.apply(text, counts, reverse, True, *given, *own)
+            outputs = found[: counts[3]]
+        return networks.apart(Backward.apply(text, counts, reverse, needs, *given, saved, *own, *outputs, *grads))
+
+
+class Networks:
+    """The samples of a vmap as so many networks: every tensor with their axis in front, standing still where they
+    share it. Samples of what are networks already are more of them.
+
+    others: how many tensors stand between lengths, resets, seed and the leaves.
+    """
+
+    def __init__(
+        self, count: int, dims: Sequence[int | None], tensors: Sequence[Tensor | None], counts: Counts, others: int = 0
+    ):
+        self.count = count
+        state = 3 + others + counts[0] + counts[1]
+        found = [self._in_front(t, d) for t, d in zip(tensors, dims, strict=True)]
+        first = found[state]
+        assert first is not None
+        self.more = first.dim() > 3
+        self.tensors = [t.flatten(0, 1) if t is not None and self.more else t for t in found]
+
+    def _in_front(self, t: Tensor | None, dim: int | None) -> Tensor | None:
+        if t is None:
+            return None
+        return t.movedim(dim, 0) if dim is not None else t.unsqueeze(0).expand(self.count, *t.shape)
+
+    def apart(self, results: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        """The results sample by sample, and the dimension in which they lie."""
+        found = tuple(t.unflatten(0, (self.count, -1)) if self.more else t for t in results)
+        return found, (0,) * len(found)
 
 
 def _samples(count: int, dims: Sequence[int | None], tensors: Sequence[Tensor | None]) -> Iterator[list[Tensor | None]]:
@@ -260,13 +287,14 @@ def _stacked(each: Sequence[tuple[Tensor, ...]]) -> tuple[tuple[Tensor, ...], tu
 def _folded(
     count: int, dims: Sequence[int | None], counts: Counts, tensors: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    """The samples of a vmap side by side in the batch: (T, N, B, …) as (T, N·B, …); weights as they are."""
-    batch = [0, 1, None, *[1] * counts[0], *[None] * counts[1], *[0] * counts[2]]
+    """The samples of a vmap side by side in the batch: (…, T, N, B, …) as (…, T, N·B, …); weights as they are."""
+    batch = [-1, -1, None, *[-2] * counts[0], *[None] * counts[1], *[-2] * counts[2]]  # where a sample has its batch
     found = []
-    for t, d, axis in zip(tensors, dims, batch, strict=True):
-        if t is None or axis is None:
+    for t, d, behind in zip(tensors, dims, batch, strict=True):
+        if t is None or behind is None:
             found.append(t)
             continue
+        axis = t.dim() - (d is not None) + behind
         apart = t.movedim(d, axis) if d is not None else t.unsqueeze(axis).expand(*(-1,) * axis, count, *t.shape[axis:])
         found.append(apart.flatten(axis, axis + 1))
     return found

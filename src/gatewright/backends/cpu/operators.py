@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from ...plan.program import Program
-from .by_reference import shapes, widths
+from .by_reference import are_many, shapes, widths
 
 if TYPE_CHECKING:
     from .kernel import Kernel
+    from .many import Many
+    from .recompute import Recomputing
 
 REALS = {torch.float32: "float", torch.float64: "double"}
 Tensors = Sequence[Tensor]
@@ -25,10 +27,23 @@ Perhaps = Tensor | None
 
 
 @lru_cache(maxsize=1024)
-def _kernel(text: str, dtype: torch.dtype) -> Kernel:
+def _kernel(text: str, dtype: torch.dtype) -> Kernel | Recomputing:
     from .kernel import kernel_for  # llvmlite is imported where a kernel is needed
+    from .recompute import Recomputing
 
-    return kernel_for(Program.parse(text), REALS[dtype])
+    program = Program.parse(text)
+    kernel = kernel_for(program, REALS[dtype])
+    return kernel if program.recompute is None else Recomputing(kernel, program)
+
+
+def _runner(text: str, like: Tensor, states: Tensors) -> Kernel | Recomputing | Many:
+    """What runs a program: once, or where every tensor has one more axis in front, for so many networks."""
+    kernel = _kernel(text, like.dtype)
+    if not are_many(states):
+        return kernel
+    from .many import many_of
+
+    return many_of(kernel)
 
 
 def _forward(
@@ -37,9 +52,9 @@ def _forward(
 ) -> list[Tensor]:  # fmt: skip
     """The outputs, and behind them one flat tensor: what backward needs, empty where there is none to come."""
     like = inputs[0]
-    outputs, saved = _kernel(program, like.dtype).forward(
-        _all_dense(inputs), [w.contiguous() for w in weights], _all_dense(states),
-        lengths, reset, _number(seed), reverse, train,
+    outputs, saved = _runner(program, like, states).forward(
+        _all_dense(inputs), _stored(weights, states), _all_dense(states),
+        lengths, reset, _seed(seed, states), reverse, train,
     )  # fmt: skip
     return [*outputs, *(saved or [like.new_empty(0)])]
 
@@ -49,9 +64,9 @@ def _backward(
     lengths: Perhaps, reset: Perhaps, seed: Perhaps, reverse: bool, grads: Sequence[Perhaps], needs: Sequence[bool],
 ) -> list[Tensor]:  # fmt: skip
     """The gradients that are needed, of inputs, weights and states."""
-    found = _kernel(program, inputs[0].dtype).backward(
-        [_aligned(saved)], _all_dense(inputs), [w.contiguous() for w in weights], _all_dense(states), outputs,
-        lengths, reset, _number(seed), reverse, [None if g is None else _dense(g) for g in grads], needs,
+    found = _runner(program, inputs[0], states).backward(
+        [_aligned(saved)], _all_dense(inputs), _stored(weights, states), _all_dense(states), outputs,
+        lengths, reset, _seed(seed, states), reverse, [None if g is None else _dense(g) for g in grads], needs,
     )  # fmt: skip
     return [g for g in found if g is not None]
 
@@ -70,7 +85,15 @@ def _aligned(saved: Tensor) -> Tensor:
     return saved if saved.data_ptr() % 64 == 0 else saved.clone()
 
 
-def _number(seed: Perhaps) -> int:
+def _stored(weights: Tensors, states: Tensors) -> Tensors:
+    """Weights as a kernel takes them: those of many networks may lie in one place."""
+    return weights if are_many(states) else [w.contiguous() for w in weights]
+
+
+def _seed(seed: Perhaps, states: Tensors) -> Any:
+    """The seed as a number; those of many networks stay a tensor."""
+    if are_many(states):
+        return seed
     return 0 if seed is None else int(seed.item())
 
 
@@ -97,10 +120,13 @@ cpu_backward = torch.library.custom_op(
 
 
 @cpu_forward.register_fake
-def _(program: str, inputs: Tensors, weights: Tensors, states: Tensors, *options) -> list[Tensor]:
+def _empty(program: str, inputs: Tensors, weights: Tensors, states: Tensors, *options) -> list[Tensor]:
     """Shapes alone: steps and sequences may be symbols, widths are numbers."""
     from .kernel import saved_size
 
+    if are_many(states):
+        each = _empty(program, *([t[0] for t in group] for group in (inputs, weights, states)), *options)
+        return [t.new_empty(states[0].shape[0], *t.shape) for t in each]
     parsed, like, train = Program.parse(program), inputs[0], options[-1]
     steps, batch = like.shape[:2]
     output, *series = widths(parsed, inputs, weights, states)

@@ -18,11 +18,11 @@ from typing import Any
 
 from llvmlite import ir
 
-from .emitter import I64, PTR, VOID, Check, Emitter, Module, Size, Value
+from .emitter import I32, I64, PTR, VOID, Check, Emitter, Module, Size, Value
 from .moves import MOVES, add_moves, copy_row
 from .philox import CHANCES, add_chances
 from .target import Target
-from .threads import BARRIER, add_barrier
+from .threads import BARRIER, MANY, add_barrier, add_many
 from .tiles import TILE, Arguments, add_tile, arguments
 
 PRODUCTS: dict[str, Arguments] = {
@@ -33,6 +33,7 @@ PRODUCTS: dict[str, Arguments] = {
 OTHERS: dict[str, Arguments] = {  # each is described where it is made
     BARRIER: arguments("flags* thread threads phase"),
     CHANCES: arguments("dst* step_stride block_stride threshold seed stream group order* r0 r1 j0 j1"),
+    MANY: {"job": PTR, "threads": I32},
 }
 SIGNATURES: dict[str, tuple[ir.Type, ...]] = {
     name: tuple(of.values()) for table in (PRODUCTS, MOVES, OTHERS) for name, of in table.items()
@@ -54,6 +55,7 @@ def build_library(real: str, target: Target, *, check: Check | None = None) -> M
     _add_pack_left(module, tiles)
     add_moves(module)
     add_barrier(module)
+    add_many(module)
     add_chances(module)
     return module
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from .call import Context
-from .calls import WHOLE, ForwardCall
+from .calls import ForwardCall
 from .forward import KEEP, PACK
 from .kernel import Kernel
 from .sizes import packed_space, rows_stored, stored_name
+from .tables import WHOLE
 from .threads import thread_count
 
 
@@ -29,7 +30,7 @@ class Stepper:
     """One step of a stack of layers, for inputs of one shape: `stepper(inputs, states) -> [output, new states]`.
 
     inputs: (B, features) each, or (features,). states: (layers, B, units) each, or (layers, units). All are
-    contiguous, of the kernels' dtype, and nothing of that is checked. Weights are packed again when torch says that
+    contiguous and of the kernels' dtype. Weights are packed again when torch says that
     they have changed; a look at some numbers of each panel finds most of what was changed behind its back.
     """
 
@@ -39,7 +40,7 @@ class Stepper:
         self.weights = tuple(w for level in levels for w in level.weights)
         self.plans = self._planned(inputs, states)
         self.wide = self.plans[-1].wide
-        self.identities = [id(w) for w in self.weights]
+        self.out = torch.empty(*self.shape, self.wide, dtype=self.dtype)
         self.shapes = [t.shape for t in (*inputs, *states)]
         self.count = len(self.shapes)
         self._own = threading.local()
@@ -53,23 +54,23 @@ class Stepper:
             first = first.new_zeros(1, first.shape[1], found[-1].wide)
         return found
 
-    def takes(self, inputs: tuple[Tensor, ...], states: tuple[Tensor, ...]) -> bool:
-        """Whether it was prepared for tensors like these."""
-        given, dtype = inputs + states, self.dtype
+    def __call__(self, inputs: tuple[Tensor, ...], states: tuple[Tensor, ...]) -> list[Tensor] | None:
+        """None where the tensors are not like those that it was prepared for."""
+        given = inputs + states
         if len(given) != self.count:
-            return False
+            return None
+        dtype, starts = self.dtype, []
         for t, shape in zip(given, self.shapes):  # noqa: B905 a step takes microseconds
             if t.dtype is not dtype or type(t) is not Tensor or t.shape != shape or not t.is_contiguous():
-                return False
-        return True
-
-    def __call__(self, inputs: tuple[Tensor, ...], states: tuple[Tensor, ...]) -> list[Tensor]:
-        own = getattr(self._own, "kept", None)
-        if own is None:
+                return None
+            starts.append(t.data_ptr())
+        try:
+            own = self._own.kept
+        except AttributeError:  # this thread's first step
             own = self._own.kept = [_Own(plan, last=plan is self.plans[-1]) for plan in self.plans]
-        found = [torch.empty(*self.shape, self.wide, dtype=self.dtype), *map(torch.empty_like, states)]
+        found = [torch.empty_like(self.out), *map(torch.empty_like, states)]
         output, *new = map(Tensor.data_ptr, found)
-        starts = [*map(Tensor.data_ptr, inputs + states), *new]
+        starts += new
         marks = [w._version for w in self.weights], [*map(Tensor.data_ptr, self.weights)]
         for k, one in enumerate(own):
             starts[0] = one.run(k, starts, one.output or output, marks)
@@ -162,16 +163,16 @@ class Carried:
         self.stepper = stepper = Stepper(levels, inputs, states)
         self.states = tuple(states)
         self.weights, self.dtype, self.shape = stepper.weights, stepper.dtype, inputs[0].shape
-        self.out = torch.empty(*stepper.shape, stepper.wide, dtype=self.dtype)
+        self.out = stepper.out
         self.layers = [_Own(plan, last=plan is stepper.plans[-1]) for plan in stepper.plans]
         begun = [s.data_ptr() for s in states]
         starts = [*map(Tensor.data_ptr, inputs), *begun, *begun]  # read before they are written
         for k, one in enumerate(self.layers):
             one.point(k, starts)
 
-    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """inputs: as those that it was made with."""
-        output = torch.empty_like(self.out)
+    def __call__(self, inputs: tuple[Tensor, ...], out: Tensor | None = None) -> Tensor:
+        """inputs: as those that it was made with; out: like `self.out`, where the output is written, if given."""
+        output = torch.empty_like(self.out) if out is None else out
         marks = [w._version for w in self.weights], [*map(Tensor.data_ptr, self.weights)]
         start, address = output.data_ptr(), inputs[0].data_ptr()
         for one in self.layers:

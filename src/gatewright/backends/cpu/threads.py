@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from llvmlite import ir
@@ -113,6 +114,39 @@ def _add_member(module: Module, name: str, worker: ir.Function) -> ir.Function:
     thread, threads = (e.b.sext(e.b.call(module.declare(ask, I32, []), []), I64) for ask in (NUMBER, COUNT))
     e.call(worker, e.args["context"], thread, threads)
     return e.done()
+
+
+MANY = "gw_many"
+
+
+def add_many(module: Module) -> ir.Function:
+    """A public function `gw_many(job: ptr, threads: i32)` that calls an entry with many contexts, one after the other.
+
+    job: the entry's address, that of the first context, how many words lie from one context to the next, how many
+    contexts there are, and in how many shares of neighbours the team's threads take them. A context's own team is one
+    thread: only whole contexts run beside each other.
+    """
+    e = module.function(f"{MANY}_worker", {"context": PTR, "thread": I64, "threads": I64})
+    job, thread, threads = e.args["context"], e.args["thread"], e.args["threads"]
+    entry: Any = _Entry(PTR, e.load_as(PTR, job).get_reference())
+    contexts = e.load_as(PTR, job, 1)
+    words, count, shares = (e.load_as(I64, job, i) for i in (2, 3, 4))
+
+    def one(k: Value) -> None:
+        e.b.call(entry, [e.at(contexts, e.mul(k, words), I64), ir.Constant(I32, 1)])
+
+    def share(s: Value) -> None:
+        first, behind = (e.div(e.mul(e.add(s, more), count), shares) for more in (0, 1))
+        e.loop(first, behind, one)
+
+    e.loop(thread, shares, share, step=threads)
+    return add_entry(module, MANY, e.done())
+
+
+class _Entry(ir.FormattedConstant):
+    """The address of an entry, found at run time; llvmlite asks what it calls for its type."""
+
+    function_type = ir.FunctionType(VOID, [PTR, I32])
 
 
 # -- the barrier -----------------------------------------------------------------------------------

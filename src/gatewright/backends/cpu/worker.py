@@ -133,8 +133,16 @@ class Worker:
         e.when(e.lt(1, self.threads), run)
 
     def wait_for_units(self) -> None:
-        """The same where units are split: rows need no one else's."""
-        self.e.when(self.splits_units, self.wait)
+        """The same where units are split and read each other's values: rows need no one else's."""
+        if self.mixes_units():
+            self.e.when(self.splits_units, self.wait)
+
+    def mixes_units(self) -> bool:
+        """Whether what a step computes of a unit depends on others; without a product in the loop it may not."""
+        back = self.plan.backward if self.backward else None
+        part = back or self.plan.forward
+        products = (*part.products, back.rotated if back else ())
+        return len(part.stages) > 1 or any(products) or bool(part.reductions)
 
     # -- rows ----------------------------------------------------------------------------------------
 
@@ -223,6 +231,8 @@ class Worker:
         e, frame = self.e, self.frame
         stride = e.mul(self.count_of_blocks(self.plan.chances[k].width), self.B)
         half = e.mul(e.mul(e.b.and_(e.i64(group), e.i64(1)), 8), stride)
+        if self.plan.chances[k].per_step:  # a call may be a part of a longer one
+            group = e.add(group, frame.size("group"))
         self.library(
             "gw_chances", e.at(frame.pointer(f"chance {k}"), half, ir.IntType(16)), stride, self.B,
             frame.size(f"chance {k} threshold"), frame.size("seed"), frame.size(f"chance {k} stream"), group,

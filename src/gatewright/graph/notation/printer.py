@@ -50,8 +50,8 @@ class Printer:
         """Initial values, widths that are not H, and the equations in order."""
         lines = [
             f"{self.start(s.name)} = {self.number(s.initial)}"
-            for s in self.graph.states
-            if s.initial or _is_minus_zero(s.initial)
+            for s in self.graph.states  # a parameter is called as the start is: there is nothing to say
+            if not isinstance(s.initial, Node) and (s.initial or _is_minus_zero(s.initial))
         ]
         widths: dict[str, list[str]] = {}
         for param in self.graph.params:
