@@ -25,6 +25,11 @@ PUBLIC = [
     *OPERATIONS,
     *"Cell CellError NotationError cell cells parse".split(),
     *"Recurrent LSTM GRU RNN LSTMCell GRUCell RNNCell Stream init replace tasks".split(),
+    "ConvRecurrent",
+    *"EmbeddingDropout LockedDropout constrain constraints convert debug detach penalties sequences truncated".split(),
+    *"Ensemble".split(),
+    *"Deep".split(),
+    *"export".split(),
 ]
 
 
@@ -39,7 +44,7 @@ def test_version():
     assert gw.__version__ == project["version"]
 
 
-LAYERS = ["graph", "cells", "gradient", "plan", "backends", "nn", "tasks", "cli"]
+LAYERS = ["graph", "cells", "gradient", "plan", "backends", "nn", "export", "tasks", "cli"]
 """What stands later may import what stands before it. `cells` uses the words of `graph`; nothing else is crossed."""
 
 

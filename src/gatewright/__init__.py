@@ -27,10 +27,34 @@ from .graph.language import (
     tanh,
     where,
 )
-from .nn import GRU, LSTM, RNN, GRUCell, LSTMCell, Recurrent, RNNCell, Stream, init, replace
+from .nn import (
+    GRU,
+    LSTM,
+    RNN,
+    ConvRecurrent,
+    Deep,
+    EmbeddingDropout,
+    Ensemble,
+    GRUCell,
+    LockedDropout,
+    LSTMCell,
+    Recurrent,
+    RNNCell,
+    Stream,
+    constrain,
+    constraints,
+    convert,
+    debug,
+    detach,
+    init,
+    penalties,
+    replace,
+    sequences,
+    truncated,
+)
 
 # isort: split
-from . import tasks  # it builds on all of the above
+from . import export, tasks  # it builds on all of the above
 
 __version__ = "0.1.0"
 
@@ -40,8 +64,13 @@ __all__ = [
     "RNN",
     "Cell",
     "CellError",
+    "ConvRecurrent",
+    "Deep",
+    "EmbeddingDropout",
+    "Ensemble",
     "GRUCell",
     "LSTMCell",
+    "LockedDropout",
     "NotationError",
     "RNNCell",
     "Recurrent",
@@ -52,8 +81,14 @@ __all__ = [
     "cell",
     "cells",
     "constant",
+    "constrain",
+    "constraints",
+    "convert",
+    "debug",
+    "detach",
     "diagonal",
     "exp",
+    "export",
     "init",
     "layer_norm",
     "linear",
@@ -63,10 +98,12 @@ __all__ = [
     "mean",
     "minimum",
     "parse",
+    "penalties",
     "previous",
     "relu",
     "repeat",
     "replace",
+    "sequences",
     "sigmoid",
     "softplus",
     "sqrt",
@@ -74,5 +111,6 @@ __all__ = [
     "sum",
     "tanh",
     "tasks",
+    "truncated",
     "where",
 ]

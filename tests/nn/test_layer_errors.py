@@ -388,6 +388,22 @@ def test_nan_stays_in_its_sequence(name, backend, lengths):
         assert_close(value, wanted[key], 1e-12, key)
 
 
+@pytest.mark.parametrize(("name", "backend"), RUNS)
+def test_infinity_stays_in_its_sequence(name, backend):
+    layer, x = made(name, backend)
+    sick = 2
+
+    def spoil(i: Tensor) -> Tensor:
+        i = i.clone()
+        i[1, sick, ::2], i[1, sick, 1::2] = INF, -INF
+        return i
+
+    expected, found = results(layer, x, lengths=COUNTS), results(layer, of_input(x, spoil), lengths=COUNTS)
+    wanted = parts_of_others(expected, sick, layer)
+    for key, value in parts_of_others(found, sick, layer).items():
+        assert_close(value, wanted[key], 1e-12, key)
+
+
 @pytest.mark.parametrize("name", gw.cells)
 def test_nan_before_a_reset_stays_before_it(name):
     """A reset cuts by selection, in both directions; so does the view back of `previous`."""

@@ -16,7 +16,8 @@ import gatewright as gw
 from cases import case_for, generator, random_leaves, sequence_inputs
 from gatewright import linear, sigmoid, tanh
 from gatewright.backends import philox
-from gatewright.backends.reference import Sequences, evaluate, prepared
+from gatewright.backends.padding import Sequences
+from gatewright.backends.reference import evaluate, prepared
 from gatewright.gradient import reverse
 from gatewright.graph.node import node, topological
 from gatewright.graph.value import known_operations
@@ -402,6 +403,42 @@ def test_dropped_weights_have_no_gradient():
     assert (layer.weight_ih_l0.grad != 0).all()
 
 
+@pytest.mark.parametrize("name", ["lstm", "peephole_lstm", "lstmp"])
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_weight_drop_by_matrix(backend, name):
+    """Each matrix has its rate and no other is touched; at one rate for all it is the plain number."""
+    sizes = {"sizes": {"P": 4}} if name == "lstmp" else {}
+    rates = {"U_i": 0.25, "U_o": 0.5}
+    layer = gw.Recurrent(name, I, 32, weight_drop=rates, backend=backend, **sizes)
+    layer(torch.randn(T, B, I))[0].square().sum().backward()
+    for matrix, grad in layer.weights(grad=True).items():
+        if matrix.startswith("U"):
+            assert within((grad == 0).double().mean(), rates.get(matrix, 0.0), grad.numel()), matrix
+    off = {matrix: layer.weights(grad=True)[matrix] == 0 for matrix in rates}
+    assert (off["U_i"] & ~off["U_o"]).any(), "each matrix has numbers of its own"
+    every = [n for n in layer.weights() if n.startswith("U")]
+    results = []
+    for drop in (0.3, dict.fromkeys(every, 0.3)):
+        twin = gw.Recurrent(name, I, 32, weight_drop=drop, backend=backend, **sizes)
+        twin.load_state_dict(layer.state_dict())
+        torch.manual_seed(3)
+        results.append(twin(torch.ones(T, B, I))[0])
+    assert torch.equal(*results)
+
+
+def test_backends_drop_the_same_weights():
+    options = {"weight_drop": {"U_i": 0.25, "U_o": 0.5}, "dtype": torch.float64, "bidirectional": True, "num_layers": 2}
+    layers = [gw.Recurrent("lstm", I, H, backend=backend, **options) for backend in ("cpu", "reference")]
+    layers[1].load_state_dict(layers[0].state_dict())
+    x, found = sample(T, B, I), []
+    for layer in layers:
+        torch.manual_seed(3)
+        y, _ = layer(x, lengths=[T, 3, 0, 5])
+        found.append([y, *torch.autograd.grad(y.square().sum(), list(layer.parameters()))])
+    for ours, theirs in zip(*found, strict=True):
+        assert_close(ours, theirs, 1e-10)
+
+
 # -- derivatives ---------------------------------------------------------------------------------------------
 
 
@@ -502,7 +539,12 @@ WRONG = [
         "recurrent_dropout: there is no recurrent product of 'c' (there are i, f, g, o)",
     ),
     ({"weight_drop": 1.5}, ValueError, "weight_drop: expected a probability from 0 to below 1, got 1.5"),
-    ({"weight_drop": {"U": 0.1}}, TypeError, "weight_drop: expected a probability, got {'U': 0.1}"),
+    (
+        {"weight_drop": {"W_g": 0.1}},
+        ValueError,
+        "weight_drop: there is no recurrent matrix 'W_g'; did you mean 'U_g'? (there are U_i, U_f, U_g, U_o)",
+    ),
+    ({"weight_drop": {"U_g": "a"}}, TypeError, "weight_drop['U_g']: expected a probability, got 'a'"),
 ]
 
 
@@ -515,7 +557,7 @@ def test_a_wrong_rate_is_named(layer, options, error, message):
 
 @pytest.mark.parametrize("name", ["recurrent_dropout", "weight_drop"])
 def test_a_cell_without_a_recurrent_product_has_nothing_to_drop(name):
-    with pytest.raises(ValueError, match=f"^{name}: expected 0, got 0.5; the cell has no recurrent product$"):
+    with pytest.raises(ValueError, match=f"^{name}: expected 0, got 0.5; the cell has no recurrent (product|matrix)$"):
         gw.Recurrent("mingru", I, H, **{name: 0.5})
 
 

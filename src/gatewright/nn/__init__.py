@@ -1,9 +1,39 @@
 """Cells as modules that drop into PyTorch."""
 
-from . import init
+from . import constraints, convert, debug, init, penalties, sequences
+from .constraints import constrain
+from .convolution import ConvRecurrent
+from .deep import Deep
 from .drop_in import GRU, LSTM, RNN, replace
+from .dropout import EmbeddingDropout, LockedDropout
+from .ensemble import Ensemble
 from .recurrent import Recurrent
 from .step_cell import GRUCell, LSTMCell, RNNCell
 from .streaming import Stream
+from .truncated import detach, truncated
 
-__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "Recurrent", "Stream", "init", "replace"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "ConvRecurrent",
+    "Deep",
+    "EmbeddingDropout",
+    "Ensemble",
+    "GRUCell",
+    "LSTMCell",
+    "LockedDropout",
+    "RNNCell",
+    "Recurrent",
+    "Stream",
+    "constrain",
+    "constraints",
+    "convert",
+    "debug",
+    "detach",
+    "init",
+    "penalties",
+    "replace",
+    "sequences",
+    "truncated",
+]

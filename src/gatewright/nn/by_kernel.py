@@ -14,9 +14,11 @@ from ..backends.cpu import op
 from ..backends.masks import in_order, reversed_in_time
 from ..graph import Graph
 from ..plan import chances, stream
+from ..plan.learned import start_name, with_learned_starts
 from ..plan.program import Program
 from . import walk
 from .call import Call, weight_of
+from .initial import learned
 from .layout import Layout
 from .walk import Pass, Passed, Past
 
@@ -62,6 +64,7 @@ def _direction(given: Pass) -> Passed:
     layer, k, d = given.layer, given.k, given.d
     inputs, kept = _looking_back(given) if layer.looks_back else (given.inputs, [])
     weights = layer.stored_weights(k, d, given.draw)
+    weights += learned(layer, k, d) if given.reset is not None else ()
     program = layer.programs[layer.training, k, d, given.every, given.reset is not None]
     seed = None if given.draw is None else given.draw.seed
     how = {"lengths": given.lengths, "reset": given.reset, "seed": seed, "reverse": d == 1}
@@ -94,19 +97,42 @@ def programs(layer: Stack) -> dict[Options, Program]:
         first = stream(k, d) if chances(graph) else 0  # layers without random numbers share a program
         for every, reset in product((False, True), repeat=2):
             found[training, k, d, every, reset] = program_for(
-                graph, layer._layers[k].layout, heads=layer.heads, every=every, reset=reset, first=first
+                graph,
+                layer._layers[k].layout,
+                heads=layer.heads,
+                every=every,
+                reset=reset,
+                first=first,
+                learned=layer.learned if reset else (),
+                recompute=layer.kept_every,
             )
     return found
 
 
 def program_for(
-    graph: Graph, layout: Layout, *, heads: int = 1, every: bool = False, reset: bool = False, first: int = 0
+    graph: Graph,
+    layout: Layout,
+    *,
+    heads: int = 1,
+    every: bool = False,
+    reset: bool = False,
+    first: int = 0,
+    learned: tuple[str, ...] = (),
+    recompute: int | None = None,
 ) -> Program:
-    """The program of equations with the weights stored like this; `first` is where its random numbers begin."""
-    stored = tuple(tuple(name for name, _ in s.rows) for s in layout.stored)
-    return _program(graph, stored, tuple(layout.parts.items()), heads, every, reset, first)
+    """The program of equations with the weights stored like this, and behind them the states that are learned.
+
+    `first` is where its random numbers begin.
+    """
+    starts = tuple(start_name(state) for state in learned)
+    stored = (*(tuple(name for name, _ in s.rows) for s in layout.stored), *((start,) for start in starts))
+    parts = (*layout.parts.items(), *((start, (start,)) for start in starts))
+    return _program(with_learned_starts(graph, learned), stored, parts, heads, every, reset, first, recompute)
 
 
 @lru_cache(maxsize=1024)
-def _program(graph: Graph, stored: tuple, parts: tuple, heads: int, every: bool, reset: bool, first: int) -> Program:
-    return Program(graph, stored, parts, heads=heads, every=every, reset=reset, stream=first)
+def _program(
+    graph: Graph, stored: tuple, parts: tuple, heads: int, every: bool, reset: bool, first: int, recompute: int | None
+) -> Program:
+    options = {"heads": heads, "every": every, "reset": reset, "stream": first, "recompute": recompute}
+    return Program(graph, stored, parts, **options)

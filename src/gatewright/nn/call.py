@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import Tensor
 
 from . import arguments
+from .initial import before_the_first_step
 
 if TYPE_CHECKING:
     from .stack import Stack
@@ -97,12 +98,12 @@ def call_of(layer: Stack, inputs: tuple[Tensor, ...], hx, lengths, reset, states
 def start(
     layer: Stack, hx: State | None, like: Tensor, batch: int, *, batched: bool
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """(states, past inputs) before the first step; without any the initial values, and zeros."""
+    """(states, past inputs) before the first step; without any what the layer begins with, and zeros."""
     rows = layer.num_layers * layer.directions
     depth, widths = layer.lookback
     past = tuple(like.new_zeros(depth, batch, width) for width in widths)
     if hx is None:
-        return tuple(like.new_full((rows, batch, size), initial) for size, initial in layer.starts), past
+        return before_the_first_step(layer, like, batch), past
     sizes = layer.state_sizes
     names = list(sizes)
     shapes = [(rows, batch, size) if batched else (rows, size) for size in sizes.values()]

@@ -114,10 +114,16 @@ def _vendor_refuses(layer: Stack, x: Tensor, reset: bool, every: bool) -> str | 
         return "torch's kernel takes a projection to as many units for none"
     if refusal := layer.regularisers.refusals[layer.training]:
         return refusal
+    if layer.dropout_kind == "locked" and layer.dropout and layer.training and layer.num_layers > 1:
+        return "torch's kernels know no locked dropout"
+    if layer.merge != "concat" and layer.bidirectional and layer.num_layers > 1:
+        return "torch's kernels hand both directions side by side to the next layer"
     if reset:
         return "torch's kernels know no resets"
     if every:
         return "torch's kernels do not give every state"
+    if layer.kept_every is not None:
+        return "torch's kernels save all that backward needs"
     if x.numel() == 0:
         return "torch's kernels refuse an empty input"
     return vendor.refuses(x)

@@ -13,7 +13,9 @@ from ..backends import vendor
 from ..cells import zoo
 from ..graph import Cell
 from ..plan.regularise import Rates
-from . import arguments, init
+from . import arguments, init, initial
+from .initial import Learned
+from .recompute import Recompute
 from .stack import Stack
 
 
@@ -33,8 +35,10 @@ class _DropIn(Stack):
         self.flatten_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw new weights as torch does: U(−1/√H, 1/√H)."""
-        init.like_torch(dict(self.named_parameters(recurse=False)), self.hidden_size)
+        """Draw new weights as torch does: U(−1/√H, 1/√H); learned states start anew."""
+        initial.reset(self)
+        own = {name: p for name, p in self.named_parameters(recurse=False) if name in self._stored_names}
+        init.like_torch(own, self.hidden_size)
 
     def forward(self, input, hx=None, *, lengths=None, reset=None, states=None):
         steps = input.data if isinstance(input, PackedSequence) else input
@@ -75,7 +79,7 @@ class LSTM(_DropIn):
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype: as
             torch's.
         backend: "auto", "cpu" (kernels compiled from the equations), "vendor" (torch's own kernel) or "reference".
-        recurrent_dropout, zoneout, weight_drop: as `gw.Recurrent`'s.
+        dropout_kind, recurrent_dropout, zoneout, weight_drop, learned_state, recompute: as `gw.Recurrent`'s.
 
     Returns (output, (h_n, c_n)) when called; output (T, B, directions · H), or · proj_size.
 
@@ -102,9 +106,12 @@ class LSTM(_DropIn):
         dtype: torch.dtype | None = None,
         *,
         backend: str = "auto",
+        dropout_kind: str = "fresh",
         recurrent_dropout: Rates = 0.0,
         zoneout: Rates = 0.0,
-        weight_drop: float = 0.0,
+        weight_drop: Rates = 0.0,
+        learned_state: Learned = False,
+        recompute: Recompute = None,
     ):
         arguments.check_size("proj_size", proj_size, least=0)
         if proj_size and proj_size >= hidden_size:
@@ -119,9 +126,12 @@ class LSTM(_DropIn):
             dropout=dropout,
             bidirectional=bidirectional,
             backend=backend,
+            dropout_kind=dropout_kind,
             recurrent_dropout=recurrent_dropout,
             zoneout=zoneout,
             weight_drop=weight_drop,
+            learned_state=learned_state,
+            recompute=recompute,
             sizes={"P": proj_size} if proj_size else None,
             dtype=dtype,
             device=device,
@@ -137,7 +147,7 @@ class GRU(_DropIn):
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as torch's.
         backend: "auto", "cpu" (kernels compiled from the equations), "vendor" (torch's own kernel) or "reference".
-        recurrent_dropout, zoneout, weight_drop: as `gw.Recurrent`'s.
+        dropout_kind, recurrent_dropout, zoneout, weight_drop, learned_state, recompute: as `gw.Recurrent`'s.
 
     Returns (output, h_n) when called; output (T, B, directions · H), h_n (layers · directions, B, H).
     """
@@ -155,9 +165,12 @@ class GRU(_DropIn):
         dtype: torch.dtype | None = None,
         *,
         backend: str = "auto",
+        dropout_kind: str = "fresh",
         recurrent_dropout: Rates = 0.0,
         zoneout: Rates = 0.0,
-        weight_drop: float = 0.0,
+        weight_drop: Rates = 0.0,
+        learned_state: Learned = False,
+        recompute: Recompute = None,
     ):
         super().__init__(
             zoo.gru,
@@ -169,9 +182,12 @@ class GRU(_DropIn):
             dropout=dropout,
             bidirectional=bidirectional,
             backend=backend,
+            dropout_kind=dropout_kind,
             recurrent_dropout=recurrent_dropout,
             zoneout=zoneout,
             weight_drop=weight_drop,
+            learned_state=learned_state,
+            recompute=recompute,
             dtype=dtype,
             device=device,
         )
@@ -186,7 +202,7 @@ class RNN(_DropIn):
         input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional, device, dtype: as
             torch's.
         backend: "auto", "cpu" (kernels compiled from the equations), "vendor" (torch's own kernel) or "reference".
-        recurrent_dropout, zoneout, weight_drop: as `gw.Recurrent`'s.
+        dropout_kind, recurrent_dropout, zoneout, weight_drop, learned_state, recompute: as `gw.Recurrent`'s.
 
     Returns (output, h_n) when called; output (T, B, directions · H), h_n (layers · directions, B, H).
     """
@@ -205,9 +221,12 @@ class RNN(_DropIn):
         dtype: torch.dtype | None = None,
         *,
         backend: str = "auto",
+        dropout_kind: str = "fresh",
         recurrent_dropout: Rates = 0.0,
         zoneout: Rates = 0.0,
-        weight_drop: float = 0.0,
+        weight_drop: Rates = 0.0,
+        learned_state: Learned = False,
+        recompute: Recompute = None,
     ):
         if nonlinearity not in ("tanh", "relu"):
             raise arguments.wrong("nonlinearity", "'tanh' or 'relu'", repr(nonlinearity))
@@ -221,9 +240,12 @@ class RNN(_DropIn):
             dropout=dropout,
             bidirectional=bidirectional,
             backend=backend,
+            dropout_kind=dropout_kind,
             recurrent_dropout=recurrent_dropout,
             zoneout=zoneout,
             weight_drop=weight_drop,
+            learned_state=learned_state,
+            recompute=recompute,
             dtype=dtype,
             device=device,
         )

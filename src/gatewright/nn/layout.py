@@ -17,6 +17,7 @@ from ..graph.cell import width_sizes
 from ..graph.errors import UnknownName, suggestion
 from ..graph.node import topological
 from . import arguments
+from .merge import merged_width
 from .torch_form import TorchForm, torch_form
 
 if TYPE_CHECKING:
@@ -174,5 +175,6 @@ def layers(graph: Graph, stack: Stack, given: dict[str, int]) -> list[Layer]:
             where = f"layer {k} of {stack.cell.name}(input_size={inputs[0]}, hidden_size={stack.hidden_size})"
             raise CellError(f"{where}: {error}") from None
         found.append(Layer(sizes, layout(graph, sizes, bias=stack.bias, heads=stack.heads)))
-        inputs = (sizes.of(graph.output) * (2 if stack.bidirectional else 1), *inputs[1:])
+        below = merged_width(sizes.of(graph.output), 1 + stack.bidirectional, stack.merge)
+        inputs = (below, *inputs[1:])
     return found

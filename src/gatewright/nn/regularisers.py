@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -11,8 +14,11 @@ from torch import Tensor
 from ..backends.philox import weight_chance
 from ..backends.reference import Draw
 from ..graph import Graph
-from ..plan.regularise import Rates, chances, rate, recurrent_matrices, regularised
-from .layout import Layout
+from ..plan.regularise import Rates, chances, rates, recurrent_matrices, regularised
+from .layout import Layout, Stored
+
+Chance = Callable[..., Tensor]
+"""`backends.philox.weight_chance`, or what draws the same faster."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +26,15 @@ class Regularisers:
     """What was asked for, and what it means for the equations; `made` checks it.
 
     equations: the graph that runs in evaluation, and the one in training.
-    matrices: the stored tensors of which elements are dropped in training.
+    matrices: the rows of stored tensors of which elements are dropped in training, and their rates.
     refusals: why the vendors' kernels cannot run that, in evaluation and in training; None where they can.
     """
 
     recurrent_dropout: Rates
     zoneout: Rates
-    weight_drop: float
+    weight_drop: Rates
     equations: tuple[Graph, Graph]
-    matrices: tuple[str, ...]
+    matrices: Mapping[str, float]
     refusals: tuple[str | None, str | None]
 
     @property
@@ -42,37 +48,54 @@ class Regularisers:
             return None
         return torch.randint((1 << 63) - 1, (), dtype=torch.int64).to(device)
 
-    def dropped(self, tensors: dict[str, Tensor], draw: Draw) -> dict[str, Tensor]:
+    def dropped(
+        self, tensors: dict[str, Tensor], layout: Layout, draw: Draw, chance: Chance = weight_chance
+    ) -> dict[str, Tensor]:
         """The stored tensors of one layer and direction, elements of the recurrent matrices at 0 and the rest scaled.
 
-        Their masks follow those of the equations.
+        Their masks follow those of the equations, one for each stored tensor.
         """
-        if not self.matrices:
-            return tensors
         found = dict(tensors)
-        for index, name in enumerate(self.matrices, len(chances(self.equations[True]))):
-            weight = tensors[name]
-            rows, columns = weight.shape
-            off = weight_chance(
-                self.weight_drop, seed=draw.seed, stream=draw.stream | index, rows=rows, columns=columns
-            )
-            found[name] = torch.where(off, 0.0, weight * (1 / (1 - self.weight_drop)))
+        concerned = [s for s in layout.stored if any(row in self.matrices for row, _ in s.rows)]
+        for index, stored in enumerate(concerned, len(chances(self.equations[True]))):
+            source = partial(chance, seed=draw.seed, stream=draw.stream | index)
+            found[stored.name] = _dropped(tensors[stored.name], self._by_rate(stored), source)
         return found
 
+    def _by_rate(self, stored: Stored) -> list[tuple[float, int]]:
+        """(rate, rows) of a stored tensor, neighbours of one rate together."""
+        each = [(self.matrices.get(row, 0.0), count) for row, count in stored.rows]
+        return [(p, sum(count for _, count in same)) for p, same in groupby(each, key=itemgetter(0))]
 
-def made(graph: Graph, layout: Layout, *, recurrent_dropout: Rates, zoneout: Rates, weight_drop: float) -> Regularisers:
+
+def _dropped(weight: Tensor, by_rate: list[tuple[float, int]], chance: Chance) -> Tensor:
+    """A stored tensor with elements at 0; the numbers that decide are those of the whole tensor, at every rate."""
+    rows, columns = weight.shape
+    off = {p: chance(p, rows=rows, columns=columns) for p, _ in by_rate if p}
+    pieces, start = [], 0
+    for p, count in by_rate:
+        piece = weight[start : start + count]
+        pieces.append(piece * _scale(off[p][start : start + count], p, weight.dtype) if p else piece)
+        start += count
+    return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+
+
+def _scale(off: Tensor, p: float, dtype: torch.dtype) -> Tensor:
+    """0 or 1 / (1 − p): one product with it, forward and backward, is a quarter of the time of a selection."""
+    return (~off).to(dtype) * (1 / (1 - p))
+
+
+def made(graph: Graph, layout: Layout, *, recurrent_dropout: Rates, zoneout: Rates, weight_drop: Rates) -> Regularisers:
     """The regularisers of a layer with these equations; raises ValueError or TypeError where they do not fit."""
-    given = (_kept(recurrent_dropout), _kept(zoneout), rate("weight_drop", weight_drop))
-    rates: dict[str, Rates] = {"recurrent_dropout": given[0], "zoneout": given[1]}
-    equations = (regularised(graph, training=False, **rates), regularised(graph, training=True, **rates))
-    matrices = _matrices(graph, layout) if weight_drop else ()
-    if weight_drop and not matrices:
-        raise ValueError(f"weight_drop: expected 0, got {weight_drop}; the cell has no recurrent product")
+    given = (_kept(recurrent_dropout), _kept(zoneout), _kept(weight_drop))
+    by_name: dict[str, Rates] = {"recurrent_dropout": given[0], "zoneout": given[1]}
+    equations = (regularised(graph, training=False, **by_name), regularised(graph, training=True, **by_name))
+    matrices = _matrices(graph, layout, given[2])
     words = {"dropout": "recurrent dropout", "zoneout": "zoneout"}
     random = [word for kind, word in words.items() if any(n.attr[0] == kind for n in chances(equations[True]))]
     refusals = (
         _refusal(["zoneout"] if equations[False] != graph else []),
-        _refusal(random + (["weight drop"] if weight_drop else [])),
+        _refusal(random + (["weight drop"] if matrices else [])),
     )
     return Regularisers(*given, equations, matrices, refusals)
 
@@ -82,11 +105,11 @@ def _kept(given: Rates) -> Rates:
     return dict(given) if isinstance(given, Mapping) else given
 
 
-def _matrices(graph: Graph, layout: Layout) -> tuple[str, ...]:
-    """The stored tensors that hold recurrent matrices."""
-    names = {u.attr.name for matrices in recurrent_matrices(graph).values() for u in matrices}
-    rows = {row for name in names for row in layout.parts[name]}
-    return tuple(s.name for s in layout.stored if any(name in rows for name, _ in s.rows))
+def _matrices(graph: Graph, layout: Layout, weight_drop: Rates) -> dict[str, float]:
+    """The rate of every row of the stored tensors that holds a recurrent matrix and loses elements."""
+    names = dict.fromkeys(u.attr.name for matrices in recurrent_matrices(graph).values() for u in matrices)
+    found = rates("weight_drop", weight_drop, tuple(names), "recurrent matrix")
+    return {row: p for name, p in found for row in layout.parts[name]}
 
 
 def _refusal(missing: list[str]) -> str | None:

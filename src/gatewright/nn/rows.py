@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 ROWS = "row_names"
 Table = dict[str, list[tuple[str, int]]]
+Key = tuple[str, str]
+"""Layer and direction, and the name of rows: `("l0_reverse", "W_f")`."""
 
 
 def encode(rows: dict[str, Any]) -> Tensor:
@@ -92,27 +95,23 @@ class Rows:
         except ValueError as error:
             errors.append(f"{prefix}{ROWS}: {error}")
         # What was saved is not read by position instead: every weight of the layer stays as it is.
-        return {prefix + name: self._parameters[name].detach() for name in own if name in self._parameters}
+        kept = {prefix + name: self._parameters[name].detach() for name in own if name in self._parameters}
+        return state_dict | kept
 
     def _assembled(self, table: Table, state_dict: dict, prefix: str) -> dict:
         """The state_dict with every tensor of this layer put together from the rows that bear its names."""
-        own = self._stored()
+        own = {k: v for k, v in self._stored().items() if k in self._parameters}
         # A weight that a parametrisation computes has no rows in the state_dict; in the same order it needs none.
-        table = {k: v for k, v in table.items() if k in self._parameters or tuple(v) != own.get(k)}
-        pieces = _pieces(table, state_dict, prefix)
-        wanted = {(_place(k), row): n for k, rows in own.items() if k in self._parameters for row, n in rows}
-        if lacking := sorted({row for _, row in wanted.keys() - pieces.keys()}):
-            raise ValueError(f"the saved weights have no rows {', '.join(lacking)}")
-        if extra := sorted({row for _, row in pieces.keys() - wanted.keys()}):
-            raise ValueError(f"no equation of {self.cell.name} knows the saved rows {', '.join(extra)}")
-        for key, count in wanted.items():
-            if pieces[key].shape[0] != count:
-                raise ValueError(f"{key[1]} has {pieces[key].shape[0]} saved rows, this layer's has {count}")
-        for name in (name for name in own if name in self._parameters):
-            parts = [pieces[_place(name), row] for row, _ in own[name]]
-            if len({p.shape[1:] for p in parts}) > 1:
-                raise ValueError(f"the saved rows of {', '.join(row for row, _ in own[name])} are not equally long")
-            state_dict[prefix + name] = torch.cat(parts)
+        table = {k: v for k, v in table.items() if k in own or tuple(v) != self._stored().get(k)}
+        pieces, faults = _pieces(table, state_dict, prefix)
+        wanted = {(_place(k), row): (n, *self._parameters[k].shape[1:]) for k, rows in own.items() for row, n in rows}
+        faults += [] if faults else _misfits(pieces, wanted, self.cell.name)
+        if faults:
+            for name in table:
+                state_dict.pop(prefix + name, None)
+            raise ValueError("; ".join(faults))
+        for name, rows in own.items():
+            state_dict[prefix + name] = torch.cat([pieces[_place(name), row] for row, _ in rows])
         return state_dict
 
 
@@ -122,15 +121,47 @@ def _place(name: str) -> str:
     return head.rpartition("_")[2] + name[len(head) :]
 
 
-def _pieces(table: Table, state_dict: dict, prefix: str) -> dict[tuple[str, str], Tensor]:
-    """Every saved row block by (layer and direction, row name)."""
-    found: dict[tuple[str, str], Tensor] = {}
+def _pieces(table: Table, state_dict: dict, prefix: str) -> tuple[dict[Key, Tensor], list[str]]:
+    """Every saved row block by (layer and direction, row name), taken out; and what is wrong with the table."""
+    found: dict[Key, Tensor] = {}
+    faults = []
     for name, rows in table.items():
         if prefix + name not in state_dict:
-            raise ValueError(f"it names {name}, which the saved weights have not")
+            faults.append(f"it names {name}, which the saved weights have not")
+            continue
         tensor, counts = state_dict.pop(prefix + name), [count for _, count in rows]
         if min(counts, default=0) < 0 or sum(counts) != len(tensor):
-            raise ValueError(f"{name} has {len(tensor)} rows, not {sum(counts)}")
+            faults.append(f"{name} has {len(tensor)} rows, not {sum(counts)}")
+            continue
         for (row, _), piece in zip(rows, tensor.split(counts), strict=True):
             found[_place(name), row] = piece
-    return found
+    return found, faults
+
+
+def _misfits(pieces: dict[Key, Tensor], wanted: dict[Key, tuple[int, ...]], cell: str) -> list[str]:
+    """All rows that are missing, that no equation knows, or that are not as many or as long as they should be."""
+    faults = []
+    if lacking := wanted.keys() - pieces.keys():
+        faults.append(f"the saved weights have no rows {_titles(lacking, wanted.keys())}")
+    if extra := pieces.keys() - wanted.keys():
+        faults.append(f"no equation of {cell} knows the saved rows {_titles(extra, pieces.keys())}")
+    for part, what in ((slice(0, 1), "rows"), (slice(1, None), "columns")):
+        unlike: dict[tuple, set[Key]] = {}
+        for key in wanted.keys() & pieces.keys():
+            saved, own = tuple(pieces[key].shape[part]), wanted[key][part]
+            if saved != own:
+                unlike.setdefault((saved, own), set()).add(key)
+        for sizes, keys in sorted(unlike.items()):
+            have = "has" if len(keys) == 1 else "have"
+            saved, own = (" × ".join(map(str, size)) or "no" for size in sizes)
+            faults.append(f"{_titles(keys, wanted.keys())} {have} {saved} saved {what}, this layer's {have} {own}")
+    return faults
+
+
+def _titles(keys: Set[Key], among: Set[Key]) -> str:
+    """The names of rows; with layer and direction where only some of them are concerned."""
+    found = set()
+    for place, row in keys:
+        everywhere = {key for key in among if key[1] == row} <= keys
+        found.add(row if everywhere else f"{row} ({place})")
+    return ", ".join(sorted(found))

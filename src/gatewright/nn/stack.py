@@ -11,18 +11,23 @@ from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
 from ..backends import vendor
+from ..backends.cpu.weight_masks import weight_chance
 from ..backends.reference import Draw
 from ..graph import Cell, Graph
 from ..graph.node import node, topological
 from ..plan.regularise import Rates
-from . import arguments, by_kernel, by_reference
+from . import arguments, by_kernel, by_reference, initial
 from .call import BACKENDS, Call, State, call_of, check_features, check_step, inputs_of, one_or_all, start
+from .carrying import running
 from .choice import Choice, choose
+from .dropout import check_kind
 from .layout import layers
+from .merge import check_merge, merged, merged_width
 from .packing import Packing
+from .recompute import Recompute, check_recompute
 from .regularisers import made
 from .rows import Rows
-from .streaming import Steps
+from .steps import Steps
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -53,9 +58,13 @@ class Stack(Rows, nn.Module):
         heads: int,
         recurrent_dropout: Rates,
         zoneout: Rates,
-        weight_drop: float,
+        weight_drop: Rates,
         dtype: torch.dtype | None,
         device: torch.device | str | None,
+        merge: str = "concat",
+        dropout_kind: str = "fresh",
+        learned_state: initial.Learned = False,
+        recompute: Recompute = None,
     ):
         super().__init__()
         _check_settings(
@@ -65,6 +74,8 @@ class Stack(Rows, nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout, self._sizes = float(dropout), dict(sizes or {})
+        self.merge, self.dropout_kind = check_merge(merge), check_kind(dropout_kind)
+        self.recompute, self.kept_every = recompute, check_recompute(recompute)
         self._graph = cell.graph if bias else cell.graph.without_bias()
         self._layers = layers(self._graph, self, self._sizes)
         self.regularisers = made(
@@ -80,6 +91,9 @@ class Stack(Rows, nn.Module):
                     weight = torch.empty(stored.shape, dtype=dtype, device=device)
                     self.register_parameter(f"{stored.name}_l{k}{suffix}", nn.Parameter(weight))
         self._solve_once()
+        self.learned = initial.learned_names(self._graph, learned_state)
+        self.learned_state = learned_state if isinstance(learned_state, bool) else self.learned
+        initial.register(self, dtype, device)
         self.programs = by_kernel.programs(self)
         self.reset_parameters()
 
@@ -99,7 +113,7 @@ class Stack(Rows, nn.Module):
         self.directions = len(self._suffixes)
         self._steps = Steps()
         self.lookback = self._lookback()
-        self.starts = tuple((self._state_sizes[s.name], s.initial) for s in self._graph.states)
+        self.starts = tuple((self._state_sizes[s.name], s.begins.attr) for s in self._graph.states)
         # torch's kernel tells a projection by its width: one to as many units it takes for none
         self._projects_in_place = bool(form and form.projection) and len(set(self._state_sizes.values())) == 1
 
@@ -115,8 +129,8 @@ class Stack(Rows, nn.Module):
 
     @property
     def output_size(self) -> int:
-        """The width of the output's last dimension: both directions, side by side."""
-        return self._width_of_output * len(self._suffixes)
+        """The width of the output's last dimension: of both directions, side by side unless `merge` adds them."""
+        return merged_width(self._width_of_output, len(self._suffixes), self.merge)
 
     @property
     def state_sizes(self) -> dict[str, int]:
@@ -142,7 +156,7 @@ class Stack(Rows, nn.Module):
         return self.regularisers.zoneout
 
     @property
-    def weight_drop(self) -> float:
+    def weight_drop(self) -> Rates:
         return self.regularisers.weight_drop
 
     def _lookback(self) -> tuple[int, list[int]]:
@@ -156,12 +170,16 @@ class Stack(Rows, nn.Module):
     def named_weights(self, k: int, d: int, draw: Draw | None = None) -> dict[str, Tensor]:
         """The parameters of the equations, for one layer and direction; some dropped where something is drawn."""
         tensors = self._tensors(k, self._suffixes[d])
-        return self._layers[k].layout.weights(self.regularisers.dropped(tensors, draw) if draw else tensors)
+        return self._layers[k].layout.weights(
+            self.regularisers.dropped(tensors, self._layers[k].layout, draw) if draw else tensors
+        )
 
     def stored_weights(self, k: int, d: int, draw: Draw | None = None) -> tuple[Tensor, ...]:
-        """The same as they are stored, in the order of the layout."""
+        """The same as they are stored, in the order of the layout; a kernel draws what is drawn."""
         tensors = self._tensors(k, self._suffixes[d])
-        return tuple((self.regularisers.dropped(tensors, draw) if draw else tensors).values())
+        if draw:
+            tensors = self.regularisers.dropped(tensors, self._layers[k].layout, draw, weight_chance)
+        return tuple(tensors.values())
 
     def _tensors(self, k: int, suffix: str) -> dict[str, Tensor]:
         own: Mapping = self._parameters
@@ -200,6 +218,7 @@ class Stack(Rows, nn.Module):
     def extra_repr(self) -> str:
         parts = [f"{self.cell.name}, {self.input_size}, {self.hidden_size}"]
         shown = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        shown |= {"merge": "concat", "dropout_kind": "fresh", "learned_state": False, "recompute": None}
         shown |= {"heads": 1, "backend": "auto", "recurrent_dropout": 0.0, "zoneout": 0.0, "weight_drop": 0.0}
         parts += [f"{k}={getattr(self, k)!r}" for k, usual in shown.items() if getattr(self, k) != usual]
         parts += [f"sizes={self._sizes}"] if self._sizes else []
@@ -240,7 +259,7 @@ class Stack(Rows, nn.Module):
                 with several inputs a tuple with one for each; a further one may be (B, features), the same at
                 every step.
             hx: the state before the first step, each (layers · directions, B, its width): a tensor where the cell
-                has one state, else a tuple in the cell's order; default the cell's initial values. Of a cell that
+                has one state, else a tuple in the cell's order; default what the layer begins with. Of a cell that
                 looks at previous inputs, the state goes on with those inputs, (K, B, features) for each layer (not
                 with two directions); left out, they are zero.
             lengths: (B,), each sequence's number of valid steps, in any order, 0 allowed. Behind its end the output
@@ -252,6 +271,8 @@ class Stack(Rows, nn.Module):
         Raises:
             ValueError, TypeError: an argument is wrong; the message names it, what was expected and what to do.
         """
+        if not torch.compiler.is_compiling() and (stream := running.stream) is not None:
+            return stream.forward(self, input, hx, lengths=lengths, reset=reset, states=states)
         if isinstance(input, PackedSequence):
             return self._packed(input, hx, lengths, reset, states)
         inputs, batched = inputs_of(self, input)
@@ -278,7 +299,7 @@ class Stack(Rows, nn.Module):
         if self.bidirectional:
             raise ValueError("step: a layer with two directions sees a sequence's end first; call it on sequences")
         inputs = tuple(input) if isinstance(input, tuple | list) else (input,)
-        if state is not None:
+        if state is not None and not self._forward_hooks:
             states = tuple(state) if isinstance(state, tuple | list) else (state,)
             if (found := self._steps.step(self, inputs, states)) is not None:
                 output, *new = found
@@ -312,10 +333,15 @@ class Stack(Rows, nn.Module):
         if call.lengths is not None:
             if not bool(call.lengths.any()):
                 return by_reference.run(self, call)  # torch has no kernel for no steps at all; derivatives are still 0
-            return vendor.run_lengths(how, weights, x, call.states, call.lengths)
+            y, final = vendor.run_lengths(how, weights, x, call.states, call.lengths)
+            return self._merged(y), final
         y, final = vendor.run(how, weights, x, call.states)
         assert isinstance(y, Tensor)
-        return y, final
+        return self._merged(y), final
+
+    def _merged(self, y: Tensor) -> Tensor:
+        """A vendor's output, which has both directions side by side, as `merge` wants it."""
+        return y if self.merge == "concat" else merged(y.chunk(self.directions, -1), self.merge)
 
     # -- packed sequences ------------------------------------------------------------------------------
 
@@ -347,7 +373,7 @@ class Stack(Rows, nn.Module):
         if packed.unsorted_indices is not None:
             final = tuple(s.index_select(1, packed.unsorted_indices) for s in final)
         assert isinstance(y, PackedSequence)
-        return y, final
+        return y._replace(data=self._merged(y.data)), final
 
 
 def _check_settings(num_layers: int, dropout: float, backend: str, heads: int, **switches: object) -> None:

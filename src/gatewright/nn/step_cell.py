@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from ..backends import vendor
 from ..backends.cpu import op
-from ..backends.reference import Sequences, prepared
+from ..backends.padding import Sequences
+from ..backends.reference import prepared
 from ..cells import zoo
 from ..graph import Cell
 from ..graph.cell import width_sizes

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import dropout
 
 from ..backends.masks import earlier, remembered
-from ..backends.reference import Draw, Sequences
+from ..backends.padding import Sequences
+from ..backends.reference import Draw
 from ..plan import stream
 from .call import Call
+from .dropout import between
+from .merge import merged
 
 if TYPE_CHECKING:
     from .stack import Stack
@@ -52,7 +54,7 @@ def run(layer: Stack, call: Call, one: Callable[[Pass], Passed]) -> tuple[Tensor
     kept: list[Tensor] = []
     for k in range(layer.num_layers):
         if k > 0 and layer.dropout:
-            x = dropout(x, layer.dropout, layer.training)
+            x = between(x, layer.dropout, layer.dropout_kind, layer.training)
         both = []
         for d in range(layer.directions):
             began = tuple(s[k * layer.directions + d] for s in call.states)
@@ -63,7 +65,7 @@ def run(layer: Stack, call: Call, one: Callable[[Pass], Passed]) -> tuple[Tensor
             both.append(y)
             for found, state in zip(finals, states, strict=True):
                 found.append(state)
-        x = torch.cat(both, -1) if len(both) > 1 else both[0]
+        x = merged(both, layer.merge)
     final = tuple(_side_by_side(found) for found in finals)
     if turned:
         x = x.transpose(0, 1)
