@@ -18,7 +18,7 @@ import torch
 import gatewright as gw
 from gatewright.backends.cpu.target import host
 
-from . import choice, compiling, own, peak, peers, report
+from . import choice, compiling, convolution, ensemble, long, own, peak, peers, regularisers, report, streaming
 from .compiling import Probe
 from .timing import Race, Result
 
@@ -29,10 +29,15 @@ GROUPS: dict[str, Callable[[], Iterator[Race | Probe]]] = {
     "proj": peers.proj,
     "loop": peers.loop,
     "step": peers.step,
+    "stream": streaming.stream,
     "own": own.own,
+    "regularisers": regularisers.regularisers,
+    "ensemble": ensemble.ensemble,
+    "conv": convolution.conv,
     "peak": peak.peak,
     "compile": compiling.first,
     "memory": compiling.memory,
+    "long": long.long,
     "auto": choice.auto,
     "vendor": choice.vendor,
     "reference": choice.reference,
