@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import sys
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -106,7 +107,8 @@ class Guarded(TorchDispatchMode):
 
     def __enter__(self):
         backend = [module for name, module in sys.modules.items() if name.startswith("gatewright.backends.cpu.")]
-        for function, own in ((memory.workspace, self._workspace), (memory.saved_buffer, self._scratch)):
+        ours = {memory.workspace: self._workspace, memory.saved_buffer: self._scratch, memory.result: self._result}
+        for function, own in ours.items():
             name = function.__name__
             for module in backend:
                 if getattr(module, name, None) is function:
@@ -123,6 +125,9 @@ class Guarded(TorchDispatchMode):
             return found
         tensor, _ = self._made(found.shape, found.dtype, found.element_size())
         return tensor if func in _FRESH else tensor.copy_(found)
+
+    def _result(self, shape: Sequence[int], dtype: torch.dtype, *, exact: bool = False) -> Tensor:
+        return torch.empty(shape, dtype=dtype)  # not from the pool, which would keep it
 
     def _workspace(self, key: str, count: int, dtype: torch.dtype) -> Tensor:
         return self._scratch(count, dtype)
