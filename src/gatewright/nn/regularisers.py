@@ -27,6 +27,7 @@ class Regularisers:
 
     equations: the graph that runs in evaluation, and the one in training.
     matrices: the rows of stored tensors of which elements are dropped in training, and their rates.
+    masks: how many masks the equations have in training.
     refusals: why the vendors' kernels cannot run that, in evaluation and in training; None where they can.
     """
 
@@ -35,6 +36,7 @@ class Regularisers:
     weight_drop: Rates
     equations: tuple[Graph, Graph]
     matrices: Mapping[str, float]
+    masks: int
     refusals: tuple[str | None, str | None]
 
     @property
@@ -55,9 +57,11 @@ class Regularisers:
 
         Their masks follow those of the equations, one for each stored tensor.
         """
+        if not self.matrices:
+            return tensors
         found = dict(tensors)
         concerned = [s for s in layout.stored if any(row in self.matrices for row, _ in s.rows)]
-        for index, stored in enumerate(concerned, len(chances(self.equations[True]))):
+        for index, stored in enumerate(concerned, self.masks):
             source = partial(chance, seed=draw.seed, stream=draw.stream | index)
             found[stored.name] = _dropped(tensors[stored.name], self._by_rate(stored), source)
         return found
@@ -92,12 +96,13 @@ def made(graph: Graph, layout: Layout, *, recurrent_dropout: Rates, zoneout: Rat
     equations = (regularised(graph, training=False, **by_name), regularised(graph, training=True, **by_name))
     matrices = _matrices(graph, layout, given[2])
     words = {"dropout": "recurrent dropout", "zoneout": "zoneout"}
-    random = [word for kind, word in words.items() if any(n.attr[0] == kind for n in chances(equations[True]))]
+    masks = chances(equations[True])
+    random = [word for kind, word in words.items() if any(n.attr[0] == kind for n in masks)]
     refusals = (
         _refusal(["zoneout"] if equations[False] != graph else []),
         _refusal(random + (["weight drop"] if matrices else [])),
     )
-    return Regularisers(*given, equations, matrices, refusals)
+    return Regularisers(*given, equations, matrices, len(masks), refusals)
 
 
 def _kept(given: Rates) -> Rates:
