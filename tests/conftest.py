@@ -32,8 +32,19 @@ def pytest_configure(config):
         os.environ["GATEWRIGHT_CACHE"] = str(folder)
 
 
-COMPILES = ("backends/cpu", "plan", "test_benchmarks.py", "nn/test_cpu_backend.py", "nn/test_regularisers.py")
-"""Tests that compile many kernels or plan many cells; `make quick` takes every twentieth of each file."""
+COMPILES = (
+    "backends/cpu",
+    "export",
+    "plan",
+    "test_benchmark",
+    "test_long_benchmark.py",
+    *(f"nn/test_{name}" for name in """
+        check_finite constraints convert convolution cpu_backend deep ecosystem ensemble init learned_state
+        long_sequences onnx_nodes regularisers streaming truncated weights_that_misfit
+    """.split()),
+)  # fmt: skip
+"""Tests that compile many kernels, plan many cells or load other libraries; `make quick` takes every twentieth of each
+file."""
 
 
 def pytest_collection_modifyitems(items):
