@@ -81,18 +81,26 @@ def check_step(layer: Stack, inputs: tuple[Tensor, ...]) -> None:
 
 def call_of(layer: Stack, inputs: tuple[Tensor, ...], hx, lengths, reset, states, *, batched: bool) -> Call:
     """Everything else that was given, checked against the inputs."""
-    shape = inputs[0].shape[:2]
-    steps, batch = (shape[1], shape[0]) if layer.batch_first else shape
-    device = inputs[0].device
+    batch = inputs[0].shape[0 if layer.batch_first else 1]
+    lengths, reset, every = masks_of(inputs[0], lengths, reset, states, batched=batched, batch_first=layer.batch_first)
+    began, past = start(layer, hx, inputs[0], batch, batched=batched)
+    return Call(inputs, began, past, lengths, reset, every)
+
+
+def masks_of(
+    x: Tensor, lengths, reset, states, *, batched: bool, batch_first: bool
+) -> tuple[Tensor | None, Tensor | None, bool]:
+    """(lengths, resets, whether every state is given), checked against an input's time and batch."""
+    shape = x.shape[:2]
+    steps, batch = (shape[1], shape[0]) if batch_first else shape
     if lengths is not None:
-        lengths = arguments.check_lengths(lengths, batch, steps, device)
+        lengths = arguments.check_lengths(lengths, batch, steps, x.device)
     if reset is not None:
-        reset = arguments.check_reset(reset, tuple(shape) if batched else (steps,), device)
-        reset = reset if batched else reset.unsqueeze(0 if layer.batch_first else 1)
+        reset = arguments.check_reset(reset, tuple(shape) if batched else (steps,), x.device)
+        reset = reset if batched else reset.unsqueeze(0 if batch_first else 1)
     if states not in (None, "all"):
         raise arguments.wrong("states", "None or 'all'", repr(states))
-    began, past = start(layer, hx, inputs[0], batch, batched=batched)
-    return Call(inputs, began, past, lengths, reset, states == "all")
+    return lengths, reset, states == "all"
 
 
 def start(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..backends.convolve import margins
 from . import arguments
-from .call import Call, State
+from .call import Call, State, masks_of
 from .choice import Choice, kernels_refuse
 
 if TYPE_CHECKING:
@@ -113,18 +113,10 @@ def _further(x: Tensor, name: str, channels: int, layer: ConvRecurrent, first: T
 
 def call_of(layer: ConvRecurrent, inputs: tuple[Tensor, ...], hx, lengths, reset, states, *, batched: bool) -> Call:
     """Everything else that was given, checked against the inputs."""
-    shape = inputs[0].shape[:2]
-    steps, batch = (shape[1], shape[0]) if layer.batch_first else shape
-    device = inputs[0].device
-    if lengths is not None:
-        lengths = arguments.check_lengths(lengths, batch, steps, device)
-    if reset is not None:
-        reset = arguments.check_reset(reset, tuple(shape) if batched else (steps,), device)
-        reset = reset if batched else reset.unsqueeze(0 if layer.batch_first else 1)
-    if states not in (None, "all"):
-        raise arguments.wrong("states", "None or 'all'", repr(states))
+    batch = inputs[0].shape[0 if layer.batch_first else 1]
+    lengths, reset, every = masks_of(inputs[0], lengths, reset, states, batched=batched, batch_first=layer.batch_first)
     began, past = _start(layer, hx, inputs[0], batch, batched=batched)
-    return Call(inputs, began, past, lengths, reset, states == "all")
+    return Call(inputs, began, past, lengths, reset, every)
 
 
 def _start(
