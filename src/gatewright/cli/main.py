@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gatewright.cli import errors
+from gatewright.cli.diagram import diagram
 from gatewright.cli.language import app as language
 
 __all__ = ["app", "run"]
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(language, name="language")
+app.command()(diagram)
 
 
 @app.callback()

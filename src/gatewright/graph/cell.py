@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from .errors import CellError, suggestion
 from .graph import Graph
 from .node import Node
 from .notation.letters import identifier
 from .trace import trace
+
+if TYPE_CHECKING:
+    from .diagram import Diagram
 
 GENERATED = {"cpu": "gatewright.backends.cpu.source"}
 """Where the source view of a backend stands: found when somebody looks, since no cell depends on a backend."""
@@ -175,6 +178,37 @@ class Cell:
         view = import_module(GENERATED[backend])
         return view.source(self, dtype=dtype, target=target, train=train, backward=backward)
 
+    def diagram(
+        self,
+        values: Mapping[str, Any] | None = None,
+        title: str | None = None,
+        theme: str = "light",
+        *,
+        legend: bool = False,
+    ) -> Diagram:
+        """One step as a picture: belts on top, learned layers as boxes, what is done unit by unit as circles.
+
+        Args:
+            values: numbers or tensors by the names of the equations (`{"f": 0.9}`; `c_prev` is an old state): each is
+                shown with its mean beside the name and in its colours, a gate's from 0 to 1.
+            title: a line above the picture.
+            theme: "light", "dark", or "auto", which follows the reader's setting.
+            legend: whether the signs are explained below; default False.
+
+        Returns:
+            The picture: `.svg`, `.save(path)`, and shown by itself in a notebook.
+
+        Raises:
+            CellError: there is no such theme, or no such value.
+
+        >>> import gatewright as gw
+        >>> gw.cells.mingru.diagram({"z": 0.9})
+        <diagram of mingru: x, h_prev, z, n, h>
+        """
+        from .diagram import diagram  # pictures are drawn when somebody looks
+
+        return diagram(self.graph, self.name, values=values, title=title, theme=theme, legend=legend)
+
     def _repr_latex_(self) -> str:
         return f"$${self.latex()}$$"
 
@@ -244,6 +278,8 @@ def cell(function: Any = None, /, *, name: str | None = None, initial: Mapping[s
     >>> [p.attr.name for p in mgu.params]
     ['W_f', 'U_f', 'b_f', 'W_n', 'U_n', 'b_n']
     """
+    if initial is not None and not isinstance(initial, Mapping):
+        raise CellError(f"initial: expected a dict of numbers by the states' names, got {initial!r}")
     if function is None:
         return lambda f: _make(f, name, dict(initial or {}))
     if not callable(function):
