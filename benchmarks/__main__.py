@@ -18,7 +18,22 @@ import torch
 import gatewright as gw
 from gatewright.backends.cpu.target import host
 
-from . import choice, compiling, convolution, ensemble, long, own, peak, peers, regularisers, report, streaming
+from . import (
+    choice,
+    compiling,
+    convolution,
+    ensemble,
+    half,
+    long,
+    own,
+    peak,
+    peers,
+    recording,
+    regularisers,
+    report,
+    scan,
+    streaming,
+)
 from .compiling import Probe
 from .timing import Race, Result
 
@@ -32,12 +47,15 @@ GROUPS: dict[str, Callable[[], Iterator[Race | Probe]]] = {
     "stream": streaming.stream,
     "own": own.own,
     "regularisers": regularisers.regularisers,
+    "record": recording.record,
     "ensemble": ensemble.ensemble,
+    "half": half.half,
     "conv": convolution.conv,
     "peak": peak.peak,
     "compile": compiling.first,
     "memory": compiling.memory,
     "long": long.long,
+    "scan": scan.scan,
     "auto": choice.auto,
     "vendor": choice.vendor,
     "reference": choice.reference,

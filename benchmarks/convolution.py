@@ -17,6 +17,10 @@ FRAMES = (
     {"B": 8, "T": 10, "I": 16, "H": 32, "kernel": 3, "height": 32, "width": 32},
     {"B": 8, "T": 20, "I": 16, "H": 64, "kernel": 5, "height": 16, "width": 16},  # moving digits, in patches of 4 x 4
     {"B": 1, "T": 20, "I": 1, "H": 8, "kernel": 3, "height": 16, "width": 16},
+    {"B": 1, "T": 10, "I": 1, "H": 8, "kernel": 3, "height": 8, "width": 8},
+    {"B": 16, "T": 10, "I": 8, "H": 8, "kernel": 3, "height": 8, "width": 8},
+    {"B": 1, "T": 20, "I": 16, "H": 16, "kernel": 3, "height": 32, "width": 32},
+    {"B": 1, "T": 10, "I": 64, "H": 64, "kernel": 3, "height": 64, "width": 64},
     {"B": 8, "T": 20, "I": 8, "H": 32, "kernel": 5, "length": 256},
     {"B": 2, "T": 8, "I": 4, "H": 16, "kernel": 3, "depth": 12, "height": 12, "width": 12},
 )

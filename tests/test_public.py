@@ -27,9 +27,7 @@ PUBLIC = [
     *"Recurrent LSTM GRU RNN LSTMCell GRUCell RNNCell Stream init replace tasks".split(),
     "ConvRecurrent",
     *"EmbeddingDropout LockedDropout constrain constraints convert debug detach penalties sequences truncated".split(),
-    *"Ensemble".split(),
-    *"Deep".split(),
-    *"export".split(),
+    *"Deep Ensemble clamp export inside load record save".split(),
 ]
 
 
@@ -44,7 +42,7 @@ def test_version():
     assert gw.__version__ == project["version"]
 
 
-LAYERS = ["graph", "cells", "gradient", "plan", "backends", "nn", "export", "tasks", "cli"]
+LAYERS = ["graph", "cells", "gradient", "plan", "backends", "nn", "export", "inside", "tasks", "cli"]
 """What stands later may import what stands before it. `cells` uses the words of `graph`; nothing else is crossed."""
 
 

@@ -47,14 +47,17 @@ from .nn import (
     debug,
     detach,
     init,
+    load,
     penalties,
     replace,
+    save,
     sequences,
     truncated,
 )
 
 # isort: split
-from . import export, tasks  # it builds on all of the above
+from . import export, inside, tasks  # it builds on all of the above
+from .inside import clamp, record
 
 __version__ = "0.1.0"
 
@@ -80,6 +83,7 @@ __all__ = [
     "bias",
     "cell",
     "cells",
+    "clamp",
     "constant",
     "constrain",
     "constraints",
@@ -90,8 +94,10 @@ __all__ = [
     "exp",
     "export",
     "init",
+    "inside",
     "layer_norm",
     "linear",
+    "load",
     "log",
     "max",
     "maximum",
@@ -100,9 +106,11 @@ __all__ = [
     "parse",
     "penalties",
     "previous",
+    "record",
     "relu",
     "repeat",
     "replace",
+    "save",
     "sequences",
     "sigmoid",
     "softplus",

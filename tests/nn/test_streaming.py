@@ -494,7 +494,6 @@ REFUSED = {
     "a layer with two directions (1)": nn.Sequential(nn.Linear(I, I), gw.LSTM(I, H, bidirectional=True)),
     "torch's layers would begin anew at each step (0, 1); gw.replace": nn.Sequential(nn.LSTM(I, H), nn.GRUCell(I, H)),
     "got 1 LSTMCell; its state would be lost": nn.Sequential(gw.LSTM(I, H), gw.LSTMCell(H, H)),
-    "got Ensemble; its state would be lost": gw.Ensemble(gw.LSTM(I, H), 2),
     "expected a recurrent layer or a model with some in it, got none": nn.Linear(I, H),
     "some layers are batch_first and some are not": nn.Sequential(gw.LSTM(I, H), gw.LSTM(H, H, batch_first=True)),
 }

@@ -61,7 +61,6 @@ class Step:
 
     t: int
     rows: Tensor
-    backward: bool = False
     reductions: dict[int, Tensor] = field(default_factory=dict)
     products: dict[int, Tensor] = field(default_factory=dict)
     operands: dict[int, Tensor] = field(default_factory=dict)
@@ -140,11 +139,11 @@ class Interpreter:
         self._prepare()
         carries: dict[int, Tensor] = {}
         for t in reversed(range(self.steps)):
-            step = Step(t, self.call.active(t), backward=True, carries=carries)
+            step = Step(t, self.call.active(t), carries=carries)
             self._between(step)
             self._back(step)
             carries = step.handed
-        before = Step(-1, torch.arange(self.call.batch), backward=True, carries=carries)
+        before = Step(-1, torch.arange(self.call.batch), carries=carries)
         self._between(before)
         self._run_stage(before, self.plan.backward.epilogue)
         self._finish()
@@ -159,7 +158,6 @@ class Interpreter:
             ("input_adjoint", str(i)): torch.zeros_like(x) if i in back.rests else torch.empty(0)
             for i, x in enumerate(self.call.inputs)
         }
-        self.tensors |= {("back", name): torch.zeros_like(self.tensors["record", name]) for name, _ in plan.record}
         self.initial_adjoints = {s.name: self.call.empty(s.width) for s in plan.states}
 
     def _between(self, step: Step) -> None:
@@ -261,8 +259,6 @@ class Interpreter:
                 self.totals[place.name] += value.sum(0)
             case "initial_adjoint":
                 self.initial_adjoints[place.name][rows] = value
-            case "record" if step.backward:
-                self.tensors["back", place.name][t, rows] = value
             case "input_adjoint":
                 self.tensors["input_adjoint", str(place.index)][t, rows] = value
             case _:

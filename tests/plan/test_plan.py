@@ -61,10 +61,9 @@ def test_every_cell_regularised(name):
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "peephole_lstm", "lstm_2000"])
 def test_records(name):
-    """Whatever has a name, and its adjoint."""
+    """Whatever has a name."""
     graph = gw.cells[name].graph
     trial = Trial(graph, case_for(graph), record=tuple(graph.watchable()), every=True, reset=True, lengths=True)
-    assert sorted(trial.with_adjoints()) == sorted(graph.watchable())
     trial.compare()
 
 

@@ -16,7 +16,7 @@ from gatewright.plan.show import show
 GOLDEN = Path(__file__).parent / "golden"
 PLANS = {name: (name, {}, {}) for name in ("lstm", "gru", "gru_original", "lstmp", "layer_norm_lstm", "qrnn")}
 PLANS |= {
-    "lstm_2000_all": ("lstm_2000", {}, {"reset": True, "every": True, "record": ("f",), "adjoints": ("f",)}),
+    "lstm_2000_all": ("lstm_2000", {}, {"reset": True, "every": True, "record": ("f",)}),
     "gru_original_masked": ("gru_original", {"zoneout": 0.1, "recurrent_dropout": 0.2}, {"reset": True}),
 }
 

@@ -10,12 +10,10 @@ from interpreter import Call, Interpreter, check
 from torch import Tensor
 
 from cases import Case, generator
-from gatewright.backends import reference
 from gatewright.backends.masks import active_steps
 from gatewright.backends.padding import Sequences
 from gatewright.backends.reference import Draw, Reference
 from gatewright.graph import Graph
-from gatewright.graph.node import Node, topological
 from gatewright.plan.plan import Plan, plan
 from tolerances import assert_close
 
@@ -73,8 +71,7 @@ class Trial:
         self.final = {name: torch.randn(s.shape, generator=g, dtype=torch.float64) for name, s in self.states.items()}
 
     def _planned(self, *, train: bool) -> Plan:
-        adjoints = self.record if train else ()
-        return plan(self.graph, train=train, reset=self.reset, every=self.every, record=self.record, adjoints=adjoints)
+        return plan(self.graph, train=train, reset=self.reset, every=self.every, record=self.record)
 
     def _sequence(self, units: int) -> Tensor:
         return torch.randn(self.steps, self.batch, units, generator=self.random, dtype=torch.float64)
@@ -127,37 +124,24 @@ class Trial:
     def backward_of(self, run: Interpreter) -> dict[str, Tensor]:
         found = {f"d {name}": value for name, value in run.gradients.items()}
         found |= {f"d {key}": value for key, value in zip(self.plan.inputs, run.input_adjoints, strict=True)}
-        found |= {f"d {name}": value for (kind, name), value in run.tensors.items() if kind == "back"}
         return found | {f"d initial {name}": value for name, value in run.initial_adjoints.items()}
 
     # -- by the reference ----------------------------------------------------------------------------
 
     def by_reference(self) -> dict[str, Tensor]:
-        watched = {name: self.plan.graph.watchable()[name] for name in self.record}
-        nudges = {n: torch.zeros(*self._shape(n), dtype=torch.float64).requires_grad_() for n in watched.values()}
         leaves = {name: x.clone().requires_grad_() for name, x in self.weights.items()}
         inputs = {key: x.clone().requires_grad_() for key, x in zip(self.plan.inputs, self.inputs, strict=True)}
         states = {name: s.clone().requires_grad_() for name, s in self.states.items()}
-        found = self._forward_by_reference(leaves, inputs, list(states.values()), nudges)
+        found = self._forward_by_reference(leaves, inputs, list(states.values()))
         cotangents = {"output": self.given["output"]} | {f"final {name}": g for name, g in self.final.items()}
         cotangents |= {f"every {name}": g for name, g in self.given.items() if name != "output"}
         loss = sum((found[key] * g).sum() for key, g in cotangents.items())
         leaves = {f"d {key}": x for key, x in (*leaves.items(), *inputs.items())}
         leaves |= {f"d initial {name}": s for name, s in states.items()}
-        leaves |= {f"d {name}": nudges[watched[name]] for name in self.with_adjoints()}
         grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
         return {key: value.detach() for key, value in found.items()} | dict(zip(leaves, grads, strict=True))
 
-    def _shape(self, n: Node) -> tuple[int, int, int]:
-        return self.steps, self.batch, self.sizes.number(self.plan.typing.of(n))
-
-    def with_adjoints(self) -> list[str]:
-        """What is recorded in backward too: a constant is not, and neither is what no result needs."""
-        assert self.plan.backward is not None
-        sinks = [s for stage in self.plan.backward.stages for work in stage for s in work.sinks]
-        return [s.place.name for s in sinks if s.place.kind == "record"]
-
-    def _forward_by_reference(self, weights, inputs, states, nudges) -> dict[str, Tensor]:
+    def _forward_by_reference(self, weights, inputs, states) -> dict[str, Tensor]:
         graph = self.plan.graph
         initial = [torch.full((self.sizes.of_state(s.name),), s.initial, dtype=torch.float64) for s in graph.states]
         active = None if self.ends is None else active_steps(self.steps, self.ends)
@@ -166,53 +150,11 @@ class Trial:
         sequences = Sequences(tuple(inputs[name, 0] for name in graph.inputs), previous, active, reset)
         every = tuple(self.states) if self.every else ()
         record = tuple(dict.fromkeys((*every, *self.record)))
-        runner = Nudged(graph, record, nudges) if nudges else Reference(graph, record)
-        outputs, finals, records = runner.run(weights, sequences, states, initial, self.masks)
+        outputs, finals, records = Reference(graph, record).run(weights, sequences, states, initial, self.masks)
         found = {"output": torch.stack(outputs)}
         found |= {f"final {name}": value for name, value in zip(self.states, finals, strict=True)}
         found |= {f"every {name}": torch.stack(records[name]) for name in every}
         return found | {f"record {name}": torch.stack(records[name]) for name in self.record}
-
-
-class Nudged(Reference):
-    """The reference with zeros added to what is recorded: their gradients are the recorded values' adjoints."""
-
-    def __init__(self, graph: Graph, record: tuple[str, ...], nudges: dict[Node, Tensor]):
-        super().__init__(graph, record)
-        self.nudges = nudges
-
-    def _hoisted(self, weights, sequences):
-        self.step = -1
-        self.stepwise = topological([*self.graph.results, *self.recorded.values()])
-        params = {p: weights[p.attr.name] for p in self.graph.params}
-
-        def at(t: int) -> dict[Node, Tensor]:
-            found = dict(params)
-            for n in self.stepwise:
-                if n.op == "input":
-                    found[n] = sequences.inputs[self.graph.inputs.index(n.attr)][t]
-                elif n.op == "previous":
-                    found[n] = sequences.previous[n.args[0].attr, n.attr][t]
-            return found
-
-        return at
-
-    def _step(self, ahead, old, mask):
-        self.step += 1
-        values = ahead | {s.old: value for s, value in zip(self.graph.states, old, strict=True)}
-        values |= {n: v + self.nudges[n][self.step] for n, v in values.items() if n in self.nudges}
-        interpreter = NudgedInterpreter(values, old[0], mask=mask)
-        interpreter.nudges = {n: nudge[self.step] for n, nudge in self.nudges.items()}
-        interpreter.run(self.stepwise)
-        return interpreter.values
-
-
-class NudgedInterpreter(reference.Interpreter):
-    nudges: dict[Node, Tensor]
-
-    def _compute(self, n: Node) -> Tensor:
-        value = super()._compute(n)
-        return value + self.nudges[n] if n in self.nudges else value
 
 
 def without_infinities(found: Tensor, expected: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import torch
 
+from gatewright.nn import files
 from gatewright.tasks import LanguageModel, trainer
-from gatewright.tasks import checkpoint as files
 from gatewright.tasks.errors import FolderError, SettingsError, TextError, TrainingError
 from gatewright.tasks.language_job import LanguageJob
 from gatewright.tasks.progress import Silent

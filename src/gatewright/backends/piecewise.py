@@ -9,7 +9,7 @@ A sequence that has ended is not computed: the rows are ordered by length.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -60,12 +60,14 @@ class Group:
 
     def weight(self, table: Rows, stored: Weights, weights: Weights) -> Tensor:
         """The matrices in one: below each other for the products, side by side for the vectors."""
-        names = {tuple(row for row, _ in rows): name for name, rows in table.items()}
-        whole = [
-            stored[names[each]] if each in names else torch.cat([weights[name] for name in each])
-            for each in self.matrices
-        ]
+        whole = [self.matrix(k, table, stored, weights) for k in range(len(self.vectors))]
         return torch.cat(whole, 1) if len(whole) > 1 else whole[0]
+
+    def matrix(self, k: int, table: Rows, stored: Weights, weights: Weights) -> Tensor:
+        """The matrices of one vector, below each other."""
+        names = {tuple(row for row, _ in rows): name for name, rows in table.items()}
+        each = self.matrices[k]
+        return stored[names[each]] if each in names else torch.cat([weights[name] for name in each])
 
     def values(self, weight: Tensor, values: Mapping[Node, Tensor], product: Product) -> dict[Node, Tensor]:
         """Each product, by its node."""
@@ -89,7 +91,7 @@ def _groups(products: Sequence[Node], table: Rows) -> list[Group]:
     return found
 
 
-class _Runner:
+class Runner:
     """One piece, ready to run: as a program of one step, or by torch's operations."""
 
     def __init__(self, piece: Piece, stored: Rows, sizes: Sizes):
@@ -139,11 +141,12 @@ class Piecewise:
     """
 
     def __init__(self, graph: Graph, stored: Rows, sizes: Sizes, maps: frozenset[str] = frozenset(), *, joined: bool):
-        self.graph, self.maps, self.table = graph, maps, stored
+        self.joined = joined
+        self.graph, self.maps, self.table, self.sizes = graph, maps, stored, sizes
         whole = pieces(graph, maps, joined=joined)
         self.refusal = whole.refusal
         self.old = [s.old for s in graph.states]
-        self.ahead, self.steps = ([_Runner(p, stored, sizes) for p in part] for part in (whole.ahead, whole.steps))
+        self.ahead, self.steps = ([Runner(p, stored, sizes) for p in part] for part in (whole.ahead, whole.steps))
         self.sequences = [n for n in topological(graph.results) if n.op in ("input", "previous")]
         made = {n for piece in whole.ahead for n in (*piece.products, *piece.results)}
         read = dict.fromkeys(
@@ -153,6 +156,10 @@ class Piecewise:
         self.given = [n for n in read if n in made or n in self.sequences]
         self.mapped = [n for n in read if n.op == "param" and n.attr.name in maps]
         self.width = sum(count for runner in self.ahead for g in runner.groups for count in g.rows)
+
+    def whole(self) -> Piecewise:
+        """The same with W x + U h as one product."""
+        return self if self.joined else Piecewise(self.graph, self.table, self.sizes, self.maps, joined=True)
 
     def run(
         self,
@@ -195,7 +202,7 @@ class Piecewise:
 
     @staticmethod
     def _through(
-        runners: list[_Runner], values: dict[Node, Tensor], joined: Mapping[int, Tensor], weights: Weights, how: How
+        runners: list[Runner], values: dict[Node, Tensor], joined: Mapping[int, Tensor], weights: Weights, how: How
     ) -> None:
         for runner in runners:
             for group in runner.groups:
@@ -213,13 +220,23 @@ class Piecewise:
         steps = max(1, CHUNK // max(1, x.shape[1] * self.width * x.element_size()))
         for t0 in range(0, len(how.rows), steps):
             rows = how.rows[t0 : t0 + steps]
-            values = {n: _packed(self._sequence(n, sequences)[t0 : t0 + steps], rows) for n in self.sequences}
+            values = {n: _packed(self.sequence(n, sequences)[t0 : t0 + steps], rows) for n in self.sequences}
             self._through(self.ahead, values, joined, weights, how)
             apart = {n: values[n].split(rows) for n in self.given}
             for t in range(len(rows)):
                 yield {n: v[t] for n, v in apart.items()}
 
-    def _sequence(self, n: Node, sequences: Sequences) -> Tensor:
+    def with_sequences(self, sequences: Sequences, given: Sequence[Tensor]) -> Sequences:
+        """Others in the place of those that the equations read, in the order of `self.sequences`."""
+        inputs, previous = list(sequences.inputs), dict(sequences.previous)
+        for n, x in zip(self.sequences, given, strict=True):
+            if n.op == "previous":
+                previous[n.args[0].attr, n.attr] = x
+            else:
+                inputs[self.graph.inputs.index(n.attr)] = x
+        return replace(sequences, inputs=tuple(inputs), previous=previous)
+
+    def sequence(self, n: Node, sequences: Sequences) -> Tensor:
         if n.op == "previous":
             return sequences.previous[n.args[0].attr, n.attr]
         return sequences.inputs[self.graph.inputs.index(n.attr)]

@@ -11,68 +11,12 @@ from functools import lru_cache
 from itertools import combinations, product
 from typing import Any
 
-from ..graph import Cell, Graph, Node, cell
-from ..graph.language import affine, bias, diagonal, linear, maximum, minimum, relu, sigmoid, tanh
+from ..graph import Cell, Graph, Node
 from ..graph.match import match
 from ..graph.node import const, node, topological
+from ..nn.convert.onnx_cells import onnx_gru, onnx_lstm, onnx_rnn
 
-SQUASHES = {"Tanh": tanh, "Relu": relu, "Affine": lambda a: a}
-"""What may stand where a tanh is usual, by ONNX's names; an Affine with α = 1 and β = 0 changes nothing."""
 BIASES = ("one", "two", "none")
-
-
-def _sum(x, h, gate: str, biases: str):
-    """W x + U h with one bias, with one for each product, or without any."""
-    if biases == "two":
-        return linear(x, h, name=gate) + bias(name=f"{gate}_x") + bias(name=f"{gate}_h")
-    return affine(x, h, name=gate) if biases == "one" else linear(x, h, name=gate)
-
-
-def _bounded(a, clip):
-    """a within [−clip, clip]; 0 leaves it as it is."""
-    return minimum(maximum(a, -clip), clip) if clip else a
-
-
-@cell
-def onnx_lstm(x, h, c, *, biases="one", clip=0.0, peepholes="", coupled="", g="Tanh", out="Tanh"):
-    """LSTM. With `coupled` there is one gate for two: "i" where f = 1 − i, "f" where i = 1 − f.
-
-    `clip` is for "the input of activations" by the standard's text; ONNX Runtime leaves out that of c, and so do we.
-    """
-
-    def gate(name, cell):
-        total = _sum(x, h, name, biases)
-        return sigmoid(_bounded(total + diagonal(cell, name=name) if name in peepholes else total, clip))
-
-    if coupled:
-        own = gate(coupled, c)
-        i, f = (own, 1 - own) if coupled == "i" else (1 - own, own)
-    else:
-        i, f = gate("i", c), gate("f", c)
-    c = f * c + i * SQUASHES[g](_bounded(_sum(x, h, "g", biases), clip))
-    h = gate("o", c) * SQUASHES[out](c)
-    return h, c
-
-
-@cell
-def onnx_gru(x, h, *, biases="one", clip=0.0, before=False, swapped=False, n="Tanh"):
-    """GRU. `before`: the reset comes before the product, not behind it; `swapped`: z lets in what is new."""
-    r = sigmoid(_bounded(_sum(x, h, "r", biases), clip))
-    z = sigmoid(_bounded(_sum(x, h, "z", biases), clip))
-    if before:
-        total = _sum(x, r * h, "n", biases)
-    elif biases == "none":
-        total = linear(x, name="n") + r * linear(h, name="n")
-    else:
-        total = affine(x, name="n") + r * affine(h, name="n")
-    new = SQUASHES[n](_bounded(total, clip))
-    return z * new + (1 - z) * h if swapped else (1 - z) * new + z * h
-
-
-@cell
-def onnx_rnn(x, h, *, biases="one", clip=0.0, squash="Tanh"):
-    """RNN."""
-    return SQUASHES[squash](_bounded(_sum(x, h, "h", biases), clip))
 
 
 @dataclass(frozen=True)
@@ -113,6 +57,7 @@ def _forms(graph: Graph) -> Iterator[Form]:
     matrices = kinds.count("W")
     if kinds.count("U") != matrices or "gain" in kinds:
         return
+    # what may stand where a tanh is usual; an Affine with α = 1 and β = 0 changes nothing
     squashes = [name for name, op in (("Tanh", "tanh"), ("Relu", "relu")) if _has(graph, op)] + ["Affine"]
     biases = [b for b in BIASES if (b == "none") == ("b" not in kinds)]
     usual = [{"biases": b, "clip": _clip_of(graph)} for b in biases]

@@ -107,6 +107,8 @@ def layer_norm(
     if not isinstance(eps, numbers.Real) or not eps > 0:
         raise CellError(f"{current().where()}: layer_norm(eps={eps!r}): expected a number above 0")
     out = []
+    if not isinstance(gain, bool):
+        raise CellError(f"{current().where()}: layer_norm(gain={gain!r}): expected True or False")
     for k, vector in enumerate(values):
         normal = apply("layer_norm", *values, attr=(k, float(eps)))
         if gain:

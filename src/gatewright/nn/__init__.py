@@ -8,6 +8,7 @@ from .drop_in import GRU, LSTM, RNN, replace
 from .dropout import EmbeddingDropout, LockedDropout
 from .ensemble import Ensemble
 from .recurrent import Recurrent
+from .saving import load, save
 from .step_cell import GRUCell, LSTMCell, RNNCell
 from .streaming import Stream
 from .truncated import detach, truncated
@@ -32,8 +33,10 @@ __all__ = [
     "debug",
     "detach",
     "init",
+    "load",
     "penalties",
     "replace",
+    "save",
     "sequences",
     "truncated",
 ]

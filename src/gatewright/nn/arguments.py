@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..backends.cpu.tables import bounds
 from ..backends.vendor import in_transform
 
 
@@ -61,8 +63,7 @@ def check_lengths(lengths: object, batch: int, steps: int, device: torch.device)
         )
     lengths = lengths.to(device, torch.int64)
     if batch and not _traced():
-        counts = lengths.cpu().numpy()  # a third of the time that torch takes for so few numbers
-        low, high = counts.min(), counts.max()
+        low, high = bounds(lengths.cpu())
         if low < 0:
             raise wrong("lengths", "numbers from 0", f"{low} for sequence {int(lengths.argmin())}")
         if high > steps:
@@ -117,3 +118,77 @@ def check_size(name: str, value: object, least: int = 1) -> int:
     if value < least:
         raise wrong(name, f"at least {least}", value)
     return value
+
+
+def check_flag(name: str, value: object) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise wrong(name, "True or False", repr(value))
+    return value
+
+
+def check_number(name: str, value: object, expected: str = "a finite number", low: float = -math.inf) -> float:
+    """A finite number from `low`; `expected` says so."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}: expected {expected}, got {value!r}")
+    if not (math.isfinite(value) and value >= low):
+        raise wrong(name, expected, value)
+    return value
+
+
+def check_tensor(name: str, value: object) -> Tensor:
+    """A tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}")
+    return value
+
+
+def check_generator(generator: object) -> None:
+    """None, or a generator of random numbers."""
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator: expected None or a torch.Generator, got {generator!r}")
+
+
+def check_place(layers: int, directions: int, layer: object, reverse: object, grad: object) -> None:
+    """The number of a layer, whether the reverse direction is meant, and whether gradients are."""
+    check_flag("reverse", reverse)
+    check_flag("grad", grad)
+    if isinstance(layer, bool) or not isinstance(layer, int):
+        raise TypeError(f"layer: expected a whole number, got {layer!r}")
+    if not 0 <= layer < layers:
+        raise wrong("layer", f"0 to {layers - 1}", layer)
+    if reverse and directions == 1:
+        raise wrong("reverse", "False", True, "this layer has one direction")
+
+
+def check_asked(input: object, states: object) -> None:
+    """What `backend_for` is asked about."""
+    check_tensor("input", input)
+    if states not in (None, "all"):
+        raise wrong("states", "None or 'all'", repr(states))
+
+
+def check_sizes(sizes: object) -> dict[str, int]:
+    """The sizes of a cell's own widths by name; the layer checks each."""
+    if sizes is not None and not isinstance(sizes, Mapping):
+        raise TypeError(f"sizes: expected a dict of sizes by the widths' names, got {sizes!r}")
+    return dict(sizes or {})
+
+
+def check_device(device: object) -> torch.device | None:
+    """None, or a device of torch."""
+    if device is None or isinstance(device, torch.device):
+        return device
+    try:
+        return torch.device(device)  # pyright: ignore[reportArgumentType]
+    except (RuntimeError, TypeError):
+        raise TypeError(f"device: expected a device of torch, as 'cpu' or 'cuda:0', got {device!r}") from None
+
+
+def weight(shape: Sequence[int], dtype: object, device: object) -> nn.Parameter:
+    """A weight that is yet to begin, of a dtype and on a device that were given."""
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype: expected a torch.dtype, got {dtype!r}")
+    if dtype is not None and not dtype.is_floating_point:
+        raise wrong("dtype", "one of real numbers (torch.float32, torch.float64, torch.bfloat16, …)", dtype)
+    return nn.Parameter(torch.empty(shape, dtype=dtype, device=check_device(device)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from ..graph import Graph
 from ..plan import chances, stream
 from ..plan.learned import start_name, with_learned_starts
 from ..plan.program import Program
-from . import walk
+from . import mixed, walk
 from .call import Call, weight_of
 from .initial import learned
 from .layout import Layout
@@ -37,11 +37,12 @@ def run(layer: Stack, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
 
 
 def _under_autocast(layer: Stack, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """In the weights' dtype all the way, and returned in the dtypes that torch's modules return."""
+    """In the weights' dtype, but for the products of bfloat16 where the CPU has them; returned in torch's dtypes."""
     own, given = weight_of(layer).dtype, call.inputs[0].dtype
     low = given if own == torch.float64 else torch.get_autocast_dtype("cpu")
+    halves = mixed.halves(weight_of(layer))
     with torch.autocast("cpu", enabled=False):
-        output, states = walk.run(layer, _converted(call, own), _direction)
+        output, states = walk.run(layer, _converted(call, own), partial(_direction, halves=halves))
     form = layer._layers[0].layout.form
     if form is None or form.mode == "GRU":  # what is mixed with an old state stays as exact as that is
         low, kept = given, given
@@ -60,20 +61,22 @@ def _converted(call: Call, dtype: torch.dtype) -> Call:
 # -- one layer in one direction ------------------------------------------------------------------------------
 
 
-def _direction(given: Pass) -> Passed:
+def _direction(given: Pass, *, halves: bool = False) -> Passed:
     layer, k, d = given.layer, given.k, given.d
     inputs, kept = _looking_back(given) if layer.looks_back else (given.inputs, [])
     weights = layer.stored_weights(k, d, given.draw)
     weights += learned(layer, k, d) if given.reset is not None else ()
     program = layer.programs[layer.training, k, d, given.every, given.reset is not None]
+    if given.view is not None:
+        program = _of_layer(layer, given.view.graph, k, d, given.every, given.reset is not None, given.view.names)
     seed = None if given.draw is None else given.draw.seed
-    how = {"lengths": given.lengths, "reset": given.reset, "seed": seed, "reverse": d == 1}
+    how = {"lengths": given.lengths, "reset": given.reset, "seed": seed, "reverse": d == 1, "halves": halves}
     if not torch.compiler.is_compiling() and torch.autograd._profiler_enabled():  # pyright: ignore[reportPrivateImportUsage]
         with record_function(f"gatewright::{layer.cell.name} l{k}{' reverse' * d}"):
-            y, final, every, _ = op.run(program, inputs, weights, given.states, **how)
+            y, final, every, records = op.run(program, inputs, weights, given.states, **how)
     else:
-        y, final, every, _ = op.run(program, inputs, weights, given.states, **how)
-    return y, list(every if given.every else final), kept
+        y, final, every, records = op.run(program, inputs, weights, given.states, **how)
+    return y, list(every if given.every else final), kept, list(records)
 
 
 def _looking_back(given: Pass) -> tuple[tuple[Tensor, ...], list[Tensor]]:
@@ -94,19 +97,25 @@ def programs(layer: Stack) -> dict[Options, Program]:
     found = {}
     for training, k, d in product((False, True), range(layer.num_layers), range(layer.directions)):
         graph = layer.regularisers.equations[training]
-        first = stream(k, d) if chances(graph) else 0  # layers without random numbers share a program
         for every, reset in product((False, True), repeat=2):
-            found[training, k, d, every, reset] = program_for(
-                graph,
-                layer._layers[k].layout,
-                heads=layer.heads,
-                every=every,
-                reset=reset,
-                first=first,
-                learned=layer.learned if reset else (),
-                recompute=layer.kept_every,
-            )
+            found[training, k, d, every, reset] = _of_layer(layer, graph, k, d, every, reset)
     return found
+
+
+def _of_layer(
+    layer: Stack, graph: Graph, k: int, d: int, every: bool, reset: bool, record: tuple[str, ...] = ()
+) -> Program:
+    return program_for(
+        graph,
+        layer._layers[k].layout,
+        heads=layer.heads,
+        every=every,
+        record=record,
+        reset=reset,
+        first=stream(k, d) if chances(graph) else 0,  # layers without random numbers share a program
+        learned=layer.learned if reset else (),
+        recompute=layer.kept_every,
+    )
 
 
 def program_for(
@@ -115,6 +124,7 @@ def program_for(
     *,
     heads: int = 1,
     every: bool = False,
+    record: tuple[str, ...] = (),
     reset: bool = False,
     first: int = 0,
     learned: tuple[str, ...] = (),
@@ -127,12 +137,10 @@ def program_for(
     starts = tuple(start_name(state) for state in learned)
     stored = (*(tuple(name for name, _ in s.rows) for s in layout.stored), *((start,) for start in starts))
     parts = (*layout.parts.items(), *((start, (start,)) for start in starts))
-    return _program(with_learned_starts(graph, learned), stored, parts, heads, every, reset, first, recompute)
+    options = (heads, every, record, reset, first, recompute)
+    return _program(with_learned_starts(graph, learned), stored, parts, options)
 
 
 @lru_cache(maxsize=1024)
-def _program(
-    graph: Graph, stored: tuple, parts: tuple, heads: int, every: bool, reset: bool, first: int, recompute: int | None
-) -> Program:
-    options = {"heads": heads, "every": every, "reset": reset, "stream": first, "recompute": recompute}
-    return Program(graph, stored, parts, **options)
+def _program(graph: Graph, stored: tuple, parts: tuple, options: tuple) -> Program:
+    return Program(graph, stored, parts, *options)

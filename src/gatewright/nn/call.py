@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import arguments
 from .initial import before_the_first_step
@@ -20,6 +20,7 @@ class Call(NamedTuple):
     """One call's arguments; layouts as the user gave them.
 
     `past` has, for each layer, the inputs before the first step that the cell looks back at: (K, B, features).
+    `batched` tells whether the user gave a batch axis, `order` where each of the user's sequences stands here.
     """
 
     inputs: tuple[Tensor, ...]
@@ -28,6 +29,8 @@ class Call(NamedTuple):
     lengths: Tensor | None
     reset: Tensor | None
     every: bool
+    batched: bool = True
+    order: Tensor | None = None
 
 
 def inputs_of(layer: Stack, given: Tensor | tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], bool]:
@@ -65,10 +68,13 @@ def check_features(layer: Stack, inputs: tuple[Tensor, ...], *, dims: tuple[int,
         arguments.check_input(x, label, size, weight.dtype, weight.device, dims=(1, 2, 3) if i else dims)
 
 
-def weight_of(layer: Stack) -> Tensor:
+def weight_of(layer: nn.Module) -> Tensor:
     """A weight of the layer: its dtype and device are those of all."""
-    weight = next(iter(layer._parameters.values()), None)
-    return next(layer.parameters()) if weight is None else weight  # where parametrisations hold all of them
+    for weight in layer._parameters.values():
+        return weight  # pyright: ignore[reportReturnType]
+    for weight in layer.parameters():  # where parametrisations hold all of them
+        return weight
+    return next(layer.buffers())  # where there are none
 
 
 def check_step(layer: Stack, inputs: tuple[Tensor, ...]) -> None:
@@ -84,7 +90,7 @@ def call_of(layer: Stack, inputs: tuple[Tensor, ...], hx, lengths, reset, states
     batch = inputs[0].shape[0 if layer.batch_first else 1]
     lengths, reset, every = masks_of(inputs[0], lengths, reset, states, batched=batched, batch_first=layer.batch_first)
     began, past = start(layer, hx, inputs[0], batch, batched=batched)
-    return Call(inputs, began, past, lengths, reset, every)
+    return Call(inputs, began, past, lengths, reset, every, batched)
 
 
 def masks_of(

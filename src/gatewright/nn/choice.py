@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..backends import vendor
-from . import arguments
+from . import arguments, mixed
 from .call import weight_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _why(layer: Stack, name: str) -> str:
     form = layer._layers[0].layout.form
     if name == "vendor" and form is not None:
         return f"the equations are torch's {vendor.NAMES[form.mode]}, and its kernel is fast"
-    return "kernels are compiled from the equations"
+    return f"kernels are compiled from the equations{mixed.told(weight_of(layer)) if name == 'cpu' else ''}"
 
 
 # -- the CPU's kernels ---------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class between:
     high: float
 
     def __post_init__(self) -> None:
-        if not self.low <= self.high:
+        if not _numbers(self.low, self.high) or not self.low <= self.high:
             raise arguments.wrong("between", "two numbers, the lower one first", (self.low, self.high))
 
     def __call__(self, weight: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class magnitude:
     high: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.low <= self.high:
+        if not _numbers(self.low, self.high) or not 0 <= self.low <= self.high:
             raise arguments.wrong("magnitude", "two numbers from 0, the lower one first", (self.low, self.high))
 
     def __call__(self, weight: Tensor) -> Tensor:
@@ -99,14 +99,17 @@ class max_norm:
     limit: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.limit < math.inf:
-            raise arguments.wrong("max_norm", "a finite number from 0", self.limit)
+        arguments.check_number("max_norm", self.limit, "a finite number from 0", low=0)
 
     def __call__(self, weight: Tensor) -> Tensor:
         rows = weight.flatten(1) if weight.dim() > 1 else weight.unsqueeze(0)
         norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
         scaled = torch.where(norm > self.limit, rows * (self.limit / norm), rows)
         return scaled.reshape(weight.shape)
+
+
+def _numbers(*given: object) -> bool:
+    return all(isinstance(n, int | float) for n in given)
 
 
 def indrnn_bound(max_lag: int, *, gamma: float = 2.0) -> float:
@@ -120,7 +123,7 @@ def indrnn_bound(max_lag: int, *, gamma: float = 2.0) -> float:
     1.000885
     """
     arguments.check_size("max_lag", max_lag)
-    if not 0 < gamma < math.inf:
+    if not arguments.check_number("gamma", gamma, "a positive number", low=0):
         raise arguments.wrong("gamma", "a positive number", gamma)
     return gamma ** (1 / max_lag)
 
@@ -141,7 +144,7 @@ def indrnn(max_lag: int, *, gamma: float = 2.0, epsilon: float = 0.0) -> magnitu
     >>> constraints = gw.constrain(layer, p_h=gw.constraints.indrnn(784))
     """
     high = indrnn_bound(max_lag, gamma=gamma)
-    if not 0 <= epsilon <= gamma:
+    if arguments.check_number("epsilon", epsilon, f"a number from 0 to gamma ({gamma})", low=0) > gamma:
         raise arguments.wrong("epsilon", f"a number from 0 to gamma ({gamma})", epsilon)
     return magnitude(epsilon ** (1 / max_lag) if epsilon else 0.0, high)
 

@@ -13,10 +13,12 @@ from ..graph import Cell, Graph, Node
 from ..graph.node import node, topological
 from . import arguments, init
 from .call import State, one_or_all
+from .carrying import running
 from .choice import Choice
 from .convolution_call import BACKENDS, call_of, choose, inputs_of
 from .convolution_layout import Kernels, check_settings, convolution_layers
 from .convolution_walk import run
+from .initial import stand_in
 from .recurrent import named
 from .rows import Rows
 
@@ -50,9 +52,9 @@ class ConvRecurrent(Rows, nn.Module):
         dropout: probability between layers, in training.
         bidirectional: a second direction runs from each sequence's end to its start; outputs are side by side, as
             channels.
-        backend: "auto" takes the fastest; "cpu": all gates' convolutions at once by torch, and the equations' rest by
-            kernels that are compiled from them; "torch": that rest by torch's operations, on any device; "reference":
-            the equations, product by product.
+        backend: "auto" takes the fastest; "cpu": native convolutions, and the equations' rest by kernels that are
+            compiled from them; "torch": all gates' convolutions at once and that rest by torch's operations, on any
+            device; "reference": the equations, product by product.
         sizes: the sizes of the cell's own widths: `sizes={"P": 32}`.
         dtype, device: of the weights; default torch's.
 
@@ -105,14 +107,15 @@ class ConvRecurrent(Rows, nn.Module):
         self.kernels = Kernels.made(dims, kernel_size, recurrent_kernel_size, dilation, padding_mode, peephole_size)
         self.in_channels, self.hidden_channels, self.num_layers = in_channels, hidden_channels, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
-        self.dropout, self.backend, self._sizes = float(dropout), backend, dict(sizes or {})
+        self.dropout, self.backend, self._sizes = float(dropout), backend, arguments.check_sizes(sizes)
         self._graph = self.cell.graph if bias else self.cell.graph.without_bias()
         self._layers = convolution_layers(self._graph, self, self._sizes)
         for k, layer in enumerate(self._layers):
             for suffix in self._suffixes:
                 for stored in layer.layout.stored:
-                    weight = torch.empty(stored.shape, dtype=dtype, device=device)
-                    self.register_parameter(f"{stored.name}_l{k}{suffix}", nn.Parameter(weight))
+                    weight = arguments.weight(stored.shape, dtype, device)
+                    self.register_parameter(f"{stored.name}_l{k}{suffix}", weight)
+        stand_in(self, dtype, device)
         self._solve_once()
         self.reset_parameters()
 
@@ -168,10 +171,7 @@ class ConvRecurrent(Rows, nn.Module):
             reverse: of the reverse direction.
             grad: views of the gradients instead; empty before there are any.
         """
-        if not 0 <= layer < self.num_layers:
-            raise arguments.wrong("layer", f"0 to {self.num_layers - 1}", layer)
-        if reverse and not self.bidirectional:
-            raise arguments.wrong("reverse", "False", True, "this layer has one direction")
+        arguments.check_place(self.num_layers, self.directions, layer, reverse, grad)
         tensors = self.stored_weights(layer, int(reverse))
         if not grad:
             return self._layers[layer].layout.views(tensors)
@@ -222,6 +222,8 @@ class ConvRecurrent(Rows, nn.Module):
         Raises:
             ValueError, TypeError: an argument is wrong; the message names it, what was expected and what to do.
         """
+        if not torch.compiler.is_compiling() and (stream := running.stream) is not None:
+            return stream.forward(self, input, hx, lengths=lengths, reset=reset, states=states)
         inputs, batched = inputs_of(self, input)
         call = call_of(self, inputs, hx, lengths, reset, states, batched=batched)
         output, final = run(self, call, choose(self).name)
@@ -244,9 +246,8 @@ class ConvRecurrent(Rows, nn.Module):
         """
         if self.bidirectional:
             raise ValueError("step: a layer with two directions sees a sequence's end first; call it on sequences")
-        first, *others = input if isinstance(input, tuple | list) else (input,)
-        if not isinstance(first, Tensor):
-            raise TypeError(f"input: expected a tensor, got {type(first).__name__}")
+        first, *others = (input if isinstance(input, tuple | list) else (input,)) or (None,)
+        first = arguments.check_tensor("input", first)
         time = 1 if self.batch_first and first.dim() == self.kernels.dims + 2 else 0
         output, new = self(one_or_all((first.unsqueeze(time), *others)), state)
         return output.squeeze(time), new

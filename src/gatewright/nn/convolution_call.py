@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..backends.convolve import margins
 from . import arguments
-from .call import Call, State, masks_of
+from .call import Call, State, masks_of, weight_of
 from .choice import Choice, kernels_refuse
 
 if TYPE_CHECKING:
@@ -23,16 +23,12 @@ def choose(layer: ConvRecurrent) -> Choice:
     asked = layer.backend
     if asked in ("torch", "reference"):
         return Choice(asked, f"backend={asked!r} was asked for")
-    refusal = layer.piecewise[0].refusal or kernels_refuse(_weight_of(layer), tell=asked == "auto")
+    refusal = layer.piecewise[0].refusal or kernels_refuse(weight_of(layer), tell=asked == "auto")
     if refusal is None:
-        return Choice("cpu", "convolutions by torch, all gates at once, and kernels compiled from the equations")
+        return Choice("cpu", "native convolutions, all gates at once, and kernels compiled from the equations")
     if asked == "cpu":
         raise arguments.wrong("backend", "a cell and weights that the CPU's kernels know", refusal)
     return Choice("torch", f"convolutions by torch, all gates at once; {refusal}")
-
-
-def _weight_of(layer: ConvRecurrent) -> Tensor:
-    return next(iter(layer.stored_weights(0, 0).values()))
 
 
 def inputs_of(layer: ConvRecurrent, given: Tensor | tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], bool]:
@@ -68,7 +64,7 @@ def _check_frames(x: object, name: str, channels: int, layer: ConvRecurrent, dim
     if x.shape[at] != channels:
         where = f"before the {space} of space" if at < -1 else "in the last dimension"
         raise arguments.wrong(name, f"{channels} channels {where}", f"{x.shape[at]} (shape {tuple(x.shape)})")
-    weight = _weight_of(layer)
+    weight = weight_of(layer)
     if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
         remedy = "convert one of them with .to(…)"
         raise arguments.wrong(name, f"dtype {weight.dtype}, as the weights have", x.dtype, remedy)

@@ -34,7 +34,7 @@ class Kernels:
         arguments.check_size("dims", dims)
         if dims > 3:
             raise arguments.wrong("dims", "1, 2 or 3", dims)
-        if padding_mode not in MODES:
+        if not isinstance(padding_mode, str) or padding_mode not in MODES:
             raise arguments.wrong("padding_mode", f"one of {', '.join(MODES)}", repr(padding_mode))
         kernel = _size("kernel_size", kernel, dims)
         return Kernels(
@@ -75,7 +75,7 @@ def convolution_layers(graph: Graph, layer: ConvRecurrent, given: dict[str, int]
             raise arguments.wrong("sizes", "the cell's own widths", repr(name), f"that is {ours}")
         arguments.check_size(f"sizes[{name!r}]", size)
     inputs = layer.in_channels if isinstance(layer.in_channels, tuple) else (layer.in_channels,)
-    for size in inputs:
+    for size in inputs or ((),):
         arguments.check_size("in_channels", size)
     found = []
     for k in range(layer.num_layers):

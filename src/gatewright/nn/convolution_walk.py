@@ -17,9 +17,10 @@ from torch.nn.functional import dropout, pad
 
 from ..backends.convolve import Convolution, as_frames, by_pixel, each_pixel
 from ..backends.masks import in_order, reversed_in_time
+from ..backends.padding import Sequences
 from ..backends.piecewise import How
 from ..backends.reference import Reference
-from .call import Call
+from .call import Call, weight_of
 from .walk import Past
 
 if TYPE_CHECKING:
@@ -58,15 +59,14 @@ class _Pass:
         reset = None if self.reset is None else self.reset[:, order]
         return replace(self, inputs=inputs, states=states, past=past, lengths=lengths, reset=reset)
 
-    def weights(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """(the stored tensors, each parameter by its name); peepholes of each pixel as rows of pixels."""
-        stored = self.layer.stored_weights(self.k, self.d)
+    def weights(self, stored: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Each parameter by its name, from the stored tensors; peepholes of each pixel as rows of pixels."""
         weights = self.layer._layers[self.k].layout.weights(stored)
         sequences = self.states[0].shape[0] // self.each
         for name in self.layer.piecewise[self.k].maps:
             rows = weights[name].flatten(1).T  # (pixels, C)
             weights[name] = rows.expand(sequences, *rows.shape).flatten(0, 1)
-        return stored, weights
+        return weights
 
 
 _Found = tuple[Tensor, list[Tensor], list[Tensor]]
@@ -77,7 +77,7 @@ def run(layer: ConvRecurrent, call: Call, backend: str) -> tuple[Tensor, tuple[T
     """(output, final states, or every state): as `ConvRecurrent.forward` returns them, with a batch axis."""
     dims, turned, given = layer.kernels.dims, layer.batch_first, call.inputs[0].dtype
     space = tuple(call.inputs[0].shape[-dims:])
-    dtype = next(iter(layer.stored_weights(0, 0).values())).dtype
+    dtype = weight_of(layer).dtype
     convolution = Convolution(space, layer.kernels.dilation, layer.kernels.padding_mode)
     x, *others = (by_pixel((i.transpose(0, 1) if turned else i).to(dtype), dims) for i in call.inputs)
     reset = call.reset.transpose(0, 1) if call.reset is not None and turned else call.reset
@@ -114,9 +114,10 @@ def _by_reference(given: _Pass) -> _Found:
     sequences = in_order(given.inputs, given.of_rows(given.lengths), given.of_rows(given.reset), reverse=given.d == 1)
     past = Past(layer, given.past, sequences)  # pyright: ignore[reportArgumentType]
     like, channels = sequences.inputs[0], layer.state_channels
+    stored = layer.stored_weights(given.k, given.d)
     initial = [like.new_full((n,), layer.initial[name]) for name, n in channels.items()]
     reference = Reference(graph, tuple(channels) if given.every else (), given.convolution)
-    outputs, final, records = reference.run(given.weights()[1], past.attached(), given.states, initial)
+    outputs, final, records = reference.run(given.weights(stored), past.attached(), given.states, initial)
     series = [(outputs, layer.output_channels // layer.directions)]
     series += [(records[name], n) for name, n in channels.items()] if given.every else []
     stacked = [torch.stack(s) if s else like.new_zeros(*like.shape[:2], n) for s, n in series]
@@ -132,24 +133,75 @@ def _by_pieces(given: _Pass, *, kernels: bool = False) -> _Found:
         given = given.of_sequences(order)
     sequences = in_order(given.inputs, given.of_rows(given.lengths), given.of_rows(given.reset), reverse=given.d == 1)
     past = Past(layer, given.past, sequences)  # pyright: ignore[reportArgumentType]
-    stored, weights = given.weights()
-    how = How(given.convolution, kernels, [n * given.each for n in counts])
-    initial = list(layer.initial.values())
-    outputs, every = layer.piecewise[given.k].run(stored, weights, past.attached(), given.states, initial, how)
-    final, like = _last(given.states, every), given.inputs[0]
-    series = [(outputs, layer.output_channels // layer.directions)]
-    if given.every:
-        series += [([states[i] for states in every], s.shape[-1]) for i, s in enumerate(final)]
-    rows = given.states[0].shape[0]
-    found = [torch.stack([_to_the_end(v, rows) for v in s]) if s else like.new_zeros(0, rows, n) for s, n in series]
+    attached, stored = past.attached(), layer.stored_weights(given.k, given.d)
+    found = _native(given, attached, counts) if kernels else None
+    if found is None:
+        found = _piece_by_piece(given, stored, given.states, attached, counts, kernels=kernels)
     if given.d == 1:
-        found = [reversed_in_time(s, given.of_rows(given.lengths)) for s in found]
-    found = found if given.every else [*found, *final]
+        series = len(found) if given.every else 1
+        found = [*(reversed_in_time(s, given.of_rows(given.lengths)) for s in found[:series]), *found[series:]]
     kept = past.for_the_next_call()
     if order is not None:
         back = order.argsort()
         found, kept = ([_selected(s, back, given.each) for s in part] for part in (found, kept))
     return found[0], found[1:], kept
+
+
+def _piece_by_piece(
+    given: _Pass, stored: dict[str, Tensor], states: tuple[Tensor, ...], sequences: Sequences, counts: list[int],
+    *, kernels: bool,
+) -> list[Tensor]:  # fmt: skip
+    """The output (T, rows, C), and the final states or every state; products by torch."""
+    layer, like = given.layer, given.inputs[0]
+    how = How(given.convolution, kernels, [n * given.each for n in counts])
+    initial, weights = list(layer.initial.values()), given.weights(stored)
+    outputs, every = layer.piecewise[given.k].run(stored, weights, sequences, states, initial, how)
+    final = _last(states, every)
+    series = [(outputs, layer.output_channels // layer.directions)]
+    if given.every:
+        series += [([states[i] for states in every], s.shape[-1]) for i, s in enumerate(final)]
+    rows = states[0].shape[0]
+    found = [torch.stack([_to_the_end(v, rows) for v in s]) if s else like.new_zeros(0, rows, n) for s, n in series]
+    return found if given.every else [*found, *final]
+
+
+def _native(given: _Pass, sequences: Sequences, counts: list[int]) -> list[Tensor] | None:
+    """The same by native code; None where it cannot be."""
+    layer, counts = given.layer, [n for n in counts if n]
+    if not counts:
+        return None
+    from ..backends import framewise_op  # llvmlite is imported where a kernel is needed
+
+    native = framewise_op.layer_for(layer.piecewise[given.k], tuple(layer.initial.values()))
+    stored, leaves = layer.stored_weights(given.k, given.d), native.pieces.sequences
+    sequences = sequences.part(0, len(counts))
+    tensors = [*(native.pieces.sequence(n, sequences) for n in leaves), *given.states, *stored.values()]
+    if native.pieces.refusal or not framewise_op.possible(tensors):
+        return None
+
+    def again(*own: Tensor) -> tuple[Tensor, ...]:
+        """The same by torch's operations, as a function of these tensors."""
+        first, behind = len(leaves), len(leaves) + len(given.states)
+        replaced = native.pieces.with_sequences(sequences, own[:first])
+        weights = dict(zip(stored, own[behind:], strict=True))
+        return tuple(_piece_by_piece(given, weights, own[first:behind], replaced, counts, kernels=False))
+
+    convolution, like = given.convolution, given.inputs[0]
+    train = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    kernels = tuple(layer.kernels.of("W" if term.still else "U") for term in native.terms)
+    shape = framewise_op.Shape(
+        tuple(counts), len(given.states[0]) // given.each, convolution.space, convolution.dilation,
+        convolution.padding_mode, kernels, like.dtype, torch.get_num_threads(), train,
+    )  # fmt: skip
+    reset = None if sequences.reset is None else sequences.reset[:, :: given.each]
+    call = framewise_op.Call(
+        native, shape, (len(leaves), len(given.states)), tuple(stored), layer._layers[given.k].layout.views, reset,
+        given.every, again,
+    )  # fmt: skip
+    found = framewise_op.run(call, tensors)
+    missing, series = len(like) - len(counts), len(found) if given.every else 1
+    whole = [pad(s, (0, 0, 0, 0, 0, missing)) if missing else s for s in found[:series]]
+    return [*whole, *found[series:]]
 
 
 def _falling(given: _Pass) -> tuple[Tensor | None, list[int]]:

@@ -93,6 +93,8 @@ class Deep(Listed):
         super().__init__()
         if not isinstance(layers, Iterable):
             raise TypeError(f"layers: expected a list of modules, got {type(layers).__name__}")
+        if not callable(norm_layer):
+            raise TypeError(f"norm_layer: expected what makes a norm, as nn.LayerNorm, got {norm_layer!r}")
         modules = list(layers)
         self.blocks = blocks_of(modules)
         self.layers = nn.ModuleList(modules)
@@ -147,7 +149,10 @@ class Deep(Listed):
         >>> gw.Deep.of(["lstm", "gru"], 8, [32, 16]).output_size
         16
         """
-        size, *others = input_size if isinstance(input_size, tuple) else (input_size,)
+        sizes = input_size if isinstance(input_size, tuple) else (input_size,)
+        if not sizes:
+            raise arguments.wrong("input_size", "a size for each input", "none")
+        size, *others = (arguments.check_size("input_size", one) for one in sizes)
         layers: list[nn.Module] = []
         for one, width in _each(cell, hidden_size, num_layers):
             several = others and len(named(one).inputs) > 1
@@ -179,8 +184,8 @@ class Deep(Listed):
         if not widths:
             return None
         like = weight_of(first_stack(self))
-        made = {str(at): make(width).to(device=like.device, dtype=like.dtype) for at, width in widths.items()}
-        return nn.ModuleDict(made)
+        made = {str(at): _checked_norm(make(width)) for at, width in widths.items()}
+        return nn.ModuleDict(made).to(device=like.device, dtype=like.dtype)
 
     def extra_repr(self) -> str:
         usual = Settings()
@@ -196,6 +201,7 @@ class Deep(Listed):
         """What will run in each recurrent layer, and why: `print(deep.backend_for(x))`."""
         first = input.data if isinstance(input, PackedSequence) else input
         first = first[0] if isinstance(first, tuple) else first
+        arguments.check_asked(first, states)
         found = []
         for block, feeds in zip(self.blocks, self._feeds, strict=True):
             x = first.new_empty(()).expand(*first.shape[:-1], block.input_size)
@@ -250,13 +256,13 @@ class Deep(Listed):
 
     def _inputs(self, input: Tensor | tuple[Tensor, ...], *, dims: tuple[int, ...]) -> tuple[Tensor, dict[str, Tensor]]:
         """The first input, checked, and the others by name; the layers check those."""
-        x, *others = tuple(input) if isinstance(input, tuple | list) else (input,)
+        x, *others = (tuple(input) if isinstance(input, tuple | list) else (input,)) or (None,)
         if len(others) != len(self.further):
             listed = ", ".join(("x", *self.further))
             raise arguments.wrong("input", f"{1 + len(self.further)} tensors ({listed})", 1 + len(others))
         weight = weight_of(first_stack(self))
         arguments.check_input(x, "input", self.blocks[0].input_size, weight.dtype, weight.device, dims=dims)
-        return x, dict(zip(self.further, others, strict=True))
+        return arguments.check_tensor("input", x), dict(zip(self.further, others, strict=True))
 
     def _began(self, hx: Sequence[Any] | None) -> Sequence[Any]:
         if hx is None:
@@ -345,6 +351,13 @@ class Deep(Listed):
         return packing.packed(y.transpose(0, 1) if self.batch_first else y), final
 
 
+def _checked_norm(made: object) -> nn.Module:
+    if not isinstance(made, nn.Module):
+        expected = "a function of a number of features that makes a module"
+        raise TypeError(f"norm_layer: expected {expected}, got one that makes a {type(made).__name__}")
+    return made
+
+
 class Choices(tuple[Choice, ...]):
     """What runs in each recurrent layer of a stack."""
 
@@ -360,7 +373,7 @@ def _each(cell: object, hidden_size: object, num_layers: int | None) -> list[tup
     counts = {name: len(given) for name, given in lists.items() if isinstance(given, list | tuple)}
     count = num_layers or max(counts.values(), default=1)
     for name, found in counts.items():
-        if found != count:
+        if found != count or not found:
             raise arguments.wrong(name, f"one, or a list of {count}", f"a list of {found}")
     both = [given if name in counts else [given] * count for name, given in lists.items()]
     return list(zip(*both, strict=True))  # pyright: ignore[reportArgumentType]

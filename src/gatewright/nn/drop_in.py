@@ -268,6 +268,8 @@ def replace(model: nn.Module) -> nn.Module:
     >>> type(model[1]).__module__.split(".")[0]
     'gatewright'
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
     made: dict[nn.Module, nn.Module] = {}
     for name, theirs in model.named_modules():
         if why_not := _not_ours(theirs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -67,10 +68,10 @@ class LockedDropout(nn.Module):
 
     def __init__(self, p: float = 0.5, *, batch_first: bool = False):
         super().__init__()
-        self.p, self.batch_first = _probability(p), batch_first
+        self.p, self.batch_first = _probability(p), arguments.check_flag("batch_first", batch_first)
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.dim() < 2:
+        if arguments.check_tensor("input", input).dim() < 2:
             layout = "(B, T, …)" if self.batch_first else "(T, B, …)"
             raise arguments.wrong("input", f"{layout} or (T, features)", f"shape {tuple(input.shape)}")
         return locked(input, self.p, self.training, time=1 if self.batch_first and input.dim() > 2 else 0)
@@ -114,6 +115,10 @@ class EmbeddingDropout(nn.Module):
         self.weight = embedding.weight
 
     def forward(self, input: Int[Tensor, "*places"]) -> Float[Tensor, "*places E"]:
+        if arguments.check_tensor("input", input).dtype not in (torch.int64, torch.int32):
+            raise arguments.wrong("input", "numbers of words (torch.int64)", input.dtype)
+        if input.device != self.weight.device:
+            raise arguments.wrong("input", f"device {self.weight.device}, where the weight is", input.device)
         vectors = functional.embedding(
             input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
         )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from . import arguments, networks
-from .call import State, one_or_all
+from . import arguments, by_operator, networks
+from .call import State, one_or_all, weight_of
+from .carrying import running
 from .choice import Choice, choose
 from .stack import Stack
 
@@ -73,6 +74,8 @@ class Ensemble(nn.Module):
         >>> len(ensemble)
         4
         """
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}")
         layers = list(layers)
         if not layers:
             raise arguments.wrong("layers", "at least one layer", "none")
@@ -124,7 +127,7 @@ class Ensemble(nn.Module):
         torch.Size([8, 5, 5])
         """
         one = self.layer
-        one.weights(layer, reverse)  # which says what is wrong with the arguments
+        one.weights(layer, reverse, grad)  # which says what is wrong with the arguments
         found = self.stored(layer, reverse)
         tensors = {name: t.grad if grad else t for name, t in found.items()}
         turned = {name: t.movedim(0, -1) for name, t in tensors.items() if t is not None}
@@ -178,9 +181,13 @@ class Ensemble(nn.Module):
         Raises:
             ValueError, TypeError: an argument is wrong; the message names it, what was expected and what to do.
         """
+        if not torch.compiler.is_compiling() and (stream := running.stream) is not None:
+            return stream.forward(self, input, hx, lengths=lengths, reset=reset, states=states)
         call = networks.call_of(self, input, hx, lengths, reset, states)
         choice = self._choice(call.inputs[0], reset=reset is not None, every=call.every)
-        if choice.name == "reference" or torch.is_autocast_enabled(call.inputs[0].device.type):
+        if choice.name == "reference" and torch.compiler.is_dynamo_compiling():
+            found = networks.together(self, call, by_operator.run)
+        elif choice.name == "reference" or torch.is_autocast_enabled(call.inputs[0].device.type):
             found = networks.batched(self, call)
         elif choice.name == "vendor":
             found = networks.in_turn(self, call)
@@ -207,11 +214,10 @@ class Ensemble(nn.Module):
         if self.layer.bidirectional:
             raise ValueError("step: a layer with two directions sees a sequence's end first; call it on sequences")
         inputs = tuple(input) if isinstance(input, tuple | list) else (input,)
-        for x in inputs:
-            if not isinstance(x, Tensor):
-                raise TypeError(f"input: expected a tensor, got {type(x).__name__}")
-            if x.dim() not in (1, 2, 3):
-                raise arguments.wrong("input", "(B, features) for all networks, or (n, B, features)", tuple(x.shape))
+        for x in inputs or (None,):
+            shape = tuple(arguments.check_tensor("input", x).shape)
+            if len(shape) not in (1, 2, 3):
+                raise arguments.wrong("input", "(B, features) for all networks, or (n, B, features)", shape)
         first = inputs[0].dim()
         axis = max(0, first - 2) + (1 if self.layer.batch_first and first > 1 else 0)
         output, new = self(one_or_all(tuple(x.unsqueeze(axis) for x in inputs)), state)
@@ -222,6 +228,7 @@ class Ensemble(nn.Module):
     ) -> Choice:
         """What will run on this input, and why: `print(ensemble.backend_for(x))`."""
         first = input[0] if isinstance(input, tuple | list) else input
+        arguments.check_asked(first, states)
         choice = self._choice(first, reset=reset is not None, every=states is not None)
         how = {
             "cpu": f"one call for all {self.n} networks",
@@ -267,9 +274,13 @@ class Ensemble(nn.Module):
             ]
             return
         loaded = []
+        inside = tuple(f"{prefix}{name}." for name in self._modules)  # what computes weights, and loads its own part
+        beside = {name: t for name, t in state_dict.items() if not name.startswith(inside)} if inside else state_dict
         for i in range(self.n):
             one = self[i]
-            part = {name: t[i] if name in own else t for name, t in state_dict.items()}
+            for name in one._parameters.keys() - self._parameters.keys():
+                del one._parameters[name]  # it is computed, and no part of what is loaded
+            part = {name: t[i] if name in own else t for name, t in beside.items()}
             said: tuple[list[str], ...] = ([], [], [])
             one._load_from_state_dict(part, prefix, local_metadata, strict, *said)
             if i == 0:  # all have the same keys
@@ -278,21 +289,22 @@ class Ensemble(nn.Module):
             if said[2]:
                 error_msgs += said[2]
                 return
-            loaded.append(dict(one.named_parameters()))
+            loaded.append(one._parameters)
         found = {name: torch.stack([one[name].detach() for one in loaded]) for name in loaded[0]}
         if local_metadata.get("assign_to_params_buffers", False):
             self._take(found)
             return
         with torch.no_grad():
-            for name, p in self.named_parameters():
+            for name, p in self.named_parameters(recurse=False):
                 p.copy_(found[name])
 
     def _take(self, weights: dict[str, Tensor]) -> None:
         """The weights themselves become the ensemble's, and the pattern is what they are: `assign=True`."""
-        for name, p in list(self.named_parameters()):
+        for name, p in list(self.named_parameters(recurse=False)):
             setattr(self, name, nn.Parameter(weights[name], requires_grad=p.requires_grad))
-        for name, _ in list(self.layer.named_parameters()):
-            setattr(self.layer, name, nn.Parameter(torch.empty_like(weights[name][0]), requires_grad=False))
+        for name, p in list(self.layer.named_parameters()):
+            like = weights[name][0] if name in weights else p
+            setattr(self.layer, name, nn.Parameter(torch.empty_like(like), requires_grad=False))
 
 
 def _check_layer(name: str, layer: object) -> None:
@@ -315,6 +327,6 @@ def _copy(layer: Stack) -> Stack:
 
 def _kind(layer: Stack) -> tuple[str, ...]:
     """All that layers of one ensemble have in common, in words."""
-    weight = next(layer.parameters())
+    weight = weight_of(layer)
     mode = "in training" if layer.training else "in evaluation"
     return repr(layer), str(layer.cell), f"{weight.dtype} on {weight.device}", mode

@@ -68,6 +68,7 @@ def forget_bias(layer: nn.Module, value: float = 1.0) -> None:
     >>> (layer.weights()["b_f_x"] + layer.weights()["b_f_h"]).tolist()
     [2.0, 2.0, 2.0, 2.0, 2.0]
     """
+    arguments.check_number("value", value)
     for place in places(layer, "forget_bias"):
         for gate in place.keepers("forget_bias"):
             name, sign, _ = place.bias(gate, "forget_bias")
@@ -101,6 +102,7 @@ def chrono(layer: nn.Module, max_lag: float, *, generator: Generator = None) -> 
     """
     if isinstance(max_lag, bool) or not isinstance(max_lag, int | float) or not 2 < max_lag < math.inf:
         raise arguments.wrong("max_lag", "a number of steps, more than 2", repr(max_lag))
+    arguments.check_generator(generator)
     for place in places(layer, "chrono"):
         drawn: list[Tensor] = []
         for gate in place.keepers("chrono"):
@@ -134,6 +136,7 @@ def identity(layer: nn.Module, *names: str, gain: float = 1.0) -> None:
     tensor([[1., 0.],
             [0., 1.]], requires_grad=True)
     """
+    arguments.check_number("gain", gain)
     for place in places(layer, "identity"):
         for name in place.selected(names or ("U",), "identity"):
             for weight in place.matrices(name, "identity"):
@@ -158,6 +161,8 @@ def orthogonal(layer: nn.Module, *names: str, gain: float = 1.0, generator: Gene
     >>> torch.allclose(u @ u.T, torch.eye(5), atol=1e-5)
     True
     """
+    arguments.check_number("gain", gain)
+    arguments.check_generator(generator)
     for place in places(layer, "orthogonal"):
         for name in place.selected(names or ("U",), "orthogonal"):
             for weight in place.matrices(name, "orthogonal"):
@@ -175,6 +180,8 @@ def glorot(layer: nn.Module, *names: str, gain: float = 1.0, generator: Generato
     >>> layer = gw.Recurrent("mgu", 3, 5)
     >>> gw.init.glorot(layer, "W", "U_f")
     """
+    arguments.check_number("gain", gain)
+    arguments.check_generator(generator)
     for place in places(layer, "glorot"):
         for name in place.selected(names or ("W",), "glorot"):
             for weight in place.matrices(name, "glorot"):
@@ -194,8 +201,9 @@ def uniform(layer: nn.Module, *names: str, bound: float | None = None, generator
     >>> bool(layer.W_l0.abs().max() <= 0.25)
     True
     """
-    if bound is not None and not bound >= 0:
-        raise arguments.wrong("bound", "a number from 0", repr(bound))
+    if bound is not None:
+        arguments.check_number("bound", bound, "a number from 0", low=0)
+    arguments.check_generator(generator)
     for place in places(layer, "uniform"):
         limit = place.hidden_size**-0.5 if bound is None else bound
         for name in place.selected(names or KINDS, "uniform"):
@@ -213,6 +221,7 @@ def constant(layer: nn.Module, value: float, *names: str) -> None:
     """
     if not names:
         raise TypeError("constant: expected names of weights, as in constant(layer, 1.0, 'b_f'), got none")
+    arguments.check_number("value", value)
     for place in places(layer, "constant"):
         for name in place.selected(names, "constant"):
             place.put(name, torch.full_like(place.rows(name)[0], value))

@@ -54,7 +54,14 @@ def register(layer: Stack, dtype: torch.dtype | None, device: torch.device | str
         if name in layer.cell.inputs or start_name(name) in layer._parameters:
             raise arguments.wrong("learned_state", f"no weight {start_name(name)} besides", name, "rename the state")
         shape = layer.num_layers * layer.directions, layer.state_sizes[name]
-        layer.register_parameter(start_name(name), nn.Parameter(torch.empty(shape, dtype=dtype, device=device)))
+        layer.register_parameter(start_name(name), arguments.weight(shape, dtype, device))
+    stand_in(layer, dtype, device)
+
+
+def stand_in(layer: nn.Module, dtype: torch.dtype | None, device: torch.device | str | None) -> None:
+    """Equations without any weight have a dtype and a device too: those of a buffer without elements."""
+    if not layer._parameters:
+        layer.register_buffer("no_weights", arguments.weight((0,), dtype, device).detach(), persistent=False)
 
 
 @torch.no_grad()

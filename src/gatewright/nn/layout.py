@@ -165,7 +165,7 @@ def layers(graph: Graph, stack: Stack, given: dict[str, int]) -> list[Layer]:
             raise arguments.wrong("sizes", "the cell's own widths", repr(name), f"that is {ours}")
         arguments.check_size(f"sizes[{name!r}]", size)
     inputs = stack.input_size if isinstance(stack.input_size, tuple) else (stack.input_size,)
-    for size in inputs:
+    for size in inputs or ((),):
         arguments.check_size("input_size", size)
     found = []
     for k in range(stack.num_layers):

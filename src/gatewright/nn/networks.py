@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +17,7 @@ from ..backends.reference import Draw
 from ..plan import stream
 from ..plan.learned import start_name
 from . import arguments, by_kernel
-from .call import State, inputs_of, start
+from .call import State, inputs_of, start, weight_of
 from .dropout import between
 from .merge import merged
 from .walk import Pass
@@ -139,13 +139,13 @@ def _reset(layer: Stack, n: int, reset, shape: tuple[int, ...], steps: int, *, b
 
 
 def layer_device(layer: Stack) -> torch.device:
-    return next(layer.parameters()).device
+    return weight_of(layer).device
 
 
 # -- all at once: the CPU's kernels ----------------------------------------------------------------------------
 
 
-def together(ensemble: Ensemble, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
+def together(ensemble: Ensemble, call: Call, run: Callable = op.run) -> tuple[Tensor, tuple[Tensor, ...]]:
     """(output, final states or every state), with a batch axis, by one kernel call for each layer and direction."""
     layer, directions = ensemble.layer, ensemble.layer.directions
     turned = layer.batch_first
@@ -159,7 +159,7 @@ def together(ensemble: Ensemble, call: Call) -> tuple[Tensor, tuple[Tensor, ...]
             x = _dropped_out(layer, x)
         both = []
         for d in range(directions):
-            y, states, past = _direction(ensemble, call, seeds, k, d, (x, *others))
+            y, states, past = _direction(ensemble, call, seeds, k, d, (x, *others), run)
             both.append(y)
             kept += past
             for found, state in zip(finals, states, strict=True):
@@ -186,7 +186,7 @@ def _dropped_out(layer: Stack, x: Tensor) -> Tensor:
 
 
 def _direction(
-    ensemble: Ensemble, call: Call, seeds: Tensor | None, k: int, d: int, inputs: tuple[Tensor, ...]
+    ensemble: Ensemble, call: Call, seeds: Tensor | None, k: int, d: int, inputs: tuple[Tensor, ...], run: Callable
 ) -> tuple[Tensor, Sequence[Tensor], Sequence[Tensor]]:
     """One layer in one direction: the output (n, T, B, width), states, and inputs for the next call."""
     layer, row = ensemble.layer, k * ensemble.layer.directions + d
@@ -203,7 +203,7 @@ def _direction(
     profiled = not torch.compiler.is_compiling() and torch.autograd._profiler_enabled()  # pyright: ignore[reportPrivateImportUsage]
     name = f"gatewright::{layer.cell.name} ×{ensemble.n} l{k}{' reverse' * d}"
     with record_function(name) if profiled else nullcontext():
-        y, final, every, _ = op.run(program, inputs, weights, began, **how)
+        y, final, every, _ = run(program, inputs, weights, began, **how)
     return y, every if call.every else final, kept
 
 

@@ -44,10 +44,10 @@ def first_fault(layer: Stack, call: Call) -> str | None:
 
 
 def _searched(given: Pass) -> Passed:
-    y, states, kept = by_reference.direction(given)
+    y, states, kept, values = by_reference.direction(given)
     if (place := _first_place(given, y, states)) is not None:
         raise _Found(_explained(given, states, *place))
-    return y, states, kept
+    return y, states, kept, values
 
 
 def _first_place(given: Pass, y: Tensor, states: list[Tensor]) -> tuple[int, int] | None:

@@ -44,6 +44,7 @@ def activation(
     (tensor(7.), tensor(10.))
     """
     _check_weight("alpha", alpha)
+    arguments.check_flag("batch_first", batch_first)
     y = _time_first(y, batch_first)
     valid = None if lengths is None else _valid(y, lengths)
     return alpha * _mean_square(y if valid is None else _chosen(y, valid), valid)
@@ -75,6 +76,7 @@ def temporal_activation(
     tensor(0.5000)
     """
     _check_weight("beta", beta)
+    arguments.check_flag("batch_first", batch_first)
     single = isinstance(y, Tensor) and y.dim() == 2
     if reset is not None:
         shape = tuple(y.shape[: 1 if single else 2])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -11,6 +11,7 @@ from operator import itemgetter
 import torch
 from torch import Tensor
 
+from ..backends.cpu import weight_drop, weight_masks
 from ..backends.philox import weight_chance
 from ..backends.reference import Draw
 from ..graph import Graph
@@ -19,6 +20,8 @@ from .layout import Layout, Stored
 
 Chance = Callable[..., Tensor]
 """`backends.philox.weight_chance`, or what draws the same faster."""
+Dropped = tuple[int, str, list[tuple[float, int]]]
+"""A stored tensor that loses elements: the number of its mask, its name, and (rate, rows) from its first row on."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Regularisers:
     matrices: Mapping[str, float]
     masks: int
     refusals: tuple[str | None, str | None]
+    _concerned: list[tuple[tuple[Stored, ...], list[Dropped]]] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def draws(self) -> bool:
@@ -48,23 +52,41 @@ class Regularisers:
         """The seed of one call, from torch's generator; None where nothing is random."""
         if not training or not self.draws:
             return None
-        return torch.randint((1 << 63) - 1, (), dtype=torch.int64).to(device)
+        seed = torch.randint((1 << 63) - 1, (), dtype=torch.int64)
+        return seed if device == seed.device else seed.to(device)
 
     def dropped(
-        self, tensors: dict[str, Tensor], layout: Layout, draw: Draw, chance: Chance = weight_chance
+        self, tensors: dict[str, Tensor], layout: Layout, draw: Draw, *, native: bool = False
     ) -> dict[str, Tensor]:
         """The stored tensors of one layer and direction, elements of the recurrent matrices at 0 and the rest scaled.
 
-        Their masks follow those of the equations, one for each stored tensor.
+        Their masks follow those of the equations, one for each stored tensor. native: by kernels of the CPU.
         """
         if not self.matrices:
             return tensors
         found = dict(tensors)
-        concerned = [s for s in layout.stored if any(row in self.matrices for row, _ in s.rows)]
-        for index, stored in enumerate(concerned, self.masks):
-            source = partial(chance, seed=draw.seed, stream=draw.stream | index)
-            found[stored.name] = _dropped(tensors[stored.name], self._by_rate(stored), source)
+        for index, name, by_rate in self._of(layout):
+            weight, source = tensors[name], {"seed": draw.seed, "stream": draw.stream | index}
+            if native and weight_drop.drops(weight, draw.seed):
+                found[name] = weight_drop.dropped(weight, by_rate, **source)
+            else:
+                chance = weight_masks.weight_chance if native else weight_chance
+                found[name] = _dropped(weight, by_rate, partial(chance, **source))
         return found
+
+    def _of(self, layout: Layout) -> list[Dropped]:
+        """What is dropped of a layout; looked up, since a call should cost microseconds."""
+        if torch.compiler.is_compiling():  # which knows no identity of tuples
+            return self._losing(layout)
+        for stored, concerned in self._concerned:
+            if stored is layout.stored:
+                return concerned
+        self._concerned.append((layout.stored, self._losing(layout)))
+        return self._concerned[-1][1]
+
+    def _losing(self, layout: Layout) -> list[Dropped]:
+        losing = [s for s in layout.stored if any(row in self.matrices for row, _ in s.rows)]
+        return [(index, s.name, self._by_rate(s)) for index, s in enumerate(losing, self.masks)]
 
     def _by_rate(self, stored: Stored) -> list[tuple[float, int]]:
         """(rate, rows) of a stored tensor, neighbours of one rate together."""

@@ -35,6 +35,7 @@ def mask(lengths: Lengths, steps: int | None = None, *, batch_first: bool = Fals
     tensor([[ True,  True,  True],
             [ True, False, False]])
     """
+    arguments.check_flag("batch_first", batch_first)
     if steps is None:
         steps = max((int(n) for n in lengths), default=0)
     if not isinstance(steps, torch.SymInt):  # while a program is exported
@@ -63,6 +64,7 @@ def lengths_of(mask: Bool[Tensor, "T B"], *, padding: str = "right", batch_first
     tensor([2, 0])
     """
     _check_side(padding)
+    arguments.check_flag("batch_first", batch_first)
     if not isinstance(mask, Tensor):
         raise TypeError(f"mask: expected a boolean tensor, got {type(mask).__name__}")
     if mask.dtype != torch.bool:
@@ -144,6 +146,8 @@ def to_left_padding(
 
 def _moved(x: Tensor, source: Tensor, valid: Tensor, batch_first: bool, padding_value: float) -> Tensor:
     """x at the steps `source` (T, B), where `valid`; the padding value elsewhere."""
+    if not isinstance(padding_value, bool | int | float):
+        raise TypeError(f"padding_value: expected a number, got {padding_value!r}")
     time = 1 if batch_first else 0
     if batch_first:
         source, valid = source.T, valid.T
@@ -173,6 +177,7 @@ def last(
     True
     """
     _check_sequences("y", y, batch_first)
+    arguments.check_flag("bidirectional", bidirectional)
     if y.dim() == 2:
         given = torch.as_tensor(lengths).reshape(-1) if lengths is not None else None
         return last(y.unsqueeze(1), given, bidirectional=bidirectional).squeeze(0)
@@ -198,6 +203,7 @@ def last(
 def _check_sequences(name: str, x: object, batch_first: bool) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(x).__name__}")
+    arguments.check_flag("batch_first", batch_first)
     if x.dim() < 2:
         layout = "(B, T, …)" if batch_first else "(T, B, …)"
         raise arguments.wrong(name, f"at least two dimensions, {layout}", f"shape {tuple(x.shape)}")

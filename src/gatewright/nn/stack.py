@@ -11,19 +11,21 @@ from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
 from ..backends import vendor
-from ..backends.cpu.weight_masks import weight_chance
 from ..backends.reference import Draw
 from ..graph import Cell, Graph
 from ..graph.node import node, topological
 from ..plan.regularise import Rates
 from . import arguments, by_kernel, by_reference, initial
-from .call import BACKENDS, Call, State, call_of, check_features, check_step, inputs_of, one_or_all, start
+from .beside import look_beside
+from .call import BACKENDS, Call, State, call_of, check_features, check_step, one_or_all, start
 from .carrying import running
 from .choice import Choice, choose
 from .dropout import check_kind
 from .layout import layers
+from .lens import Lens
 from .merge import check_merge, merged, merged_width
 from .packing import Packing
+from .ready import Ready
 from .recompute import Recompute, check_recompute
 from .regularisers import made
 from .rows import Rows
@@ -39,8 +41,10 @@ RUNS = {"cpu": by_kernel.run, "reference": by_reference.run}
 class Stack(Rows, nn.Module):
     """The common part of all recurrent layers; use `Recurrent` or a drop-in.
 
-    Subclasses say how weights begin (`reset_parameters`).
+    Subclasses say how weights begin (`reset_parameters`). `lenses` is what `gw.record` and `gw.clamp` have put on it.
     """
+
+    lenses: tuple[Lens, ...] = ()
 
     def __init__(
         self,
@@ -73,7 +77,7 @@ class Stack(Rows, nn.Module):
         self.cell, self.heads, self.backend = cell, heads, backend
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
-        self.dropout, self._sizes = float(dropout), dict(sizes or {})
+        self.dropout, self._sizes = float(dropout), arguments.check_sizes(sizes)
         self.merge, self.dropout_kind = check_merge(merge), check_kind(dropout_kind)
         self.recompute, self.kept_every = recompute, check_recompute(recompute)
         self._graph = cell.graph if bias else cell.graph.without_bias()
@@ -88,8 +92,8 @@ class Stack(Rows, nn.Module):
         for k, layer in enumerate(self._layers):
             for suffix in self._suffixes:
                 for stored in layer.layout.stored:
-                    weight = torch.empty(stored.shape, dtype=dtype, device=device)
-                    self.register_parameter(f"{stored.name}_l{k}{suffix}", nn.Parameter(weight))
+                    weight = arguments.weight(stored.shape, dtype, device)
+                    self.register_parameter(f"{stored.name}_l{k}{suffix}", weight)
         self._solve_once()
         self.learned = initial.learned_names(self._graph, learned_state)
         self.learned_state = learned_state if isinstance(learned_state, bool) else self.learned
@@ -111,7 +115,7 @@ class Stack(Rows, nn.Module):
         back = {(n.args[0].attr, n.attr) for n in topological(self._graph.results) if n.op == "previous"}
         self.looks_back: tuple[tuple[str, int], ...] = tuple(sorted(back))
         self.directions = len(self._suffixes)
-        self._steps = Steps()
+        self._steps, self._ready = Steps(), Ready()
         self.lookback = self._lookback()
         self.starts = tuple((self._state_sizes[s.name], s.begins.attr) for s in self._graph.states)
         # torch's kernel tells a projection by its width: one to as many units it takes for none
@@ -178,7 +182,7 @@ class Stack(Rows, nn.Module):
         """The same as they are stored, in the order of the layout; a kernel draws what is drawn."""
         tensors = self._tensors(k, self._suffixes[d])
         if draw:
-            tensors = self.regularisers.dropped(tensors, self._layers[k].layout, draw, weight_chance)
+            tensors = self.regularisers.dropped(tensors, self._layers[k].layout, draw, native=True)
         return tuple(tensors.values())
 
     def _tensors(self, k: int, suffix: str) -> dict[str, Tensor]:
@@ -205,10 +209,7 @@ class Stack(Rows, nn.Module):
         >>> layer.weights()["U_f"].shape
         torch.Size([5, 5])
         """
-        if not 0 <= layer < self.num_layers:
-            raise arguments.wrong("layer", f"0 to {self.num_layers - 1}", layer)
-        if reverse and not self.bidirectional:
-            raise arguments.wrong("reverse", "False", True, "this layer has one direction")
+        arguments.check_place(self.num_layers, self.directions, layer, reverse, grad)
         tensors = self._tensors(layer, "_reverse" if reverse else "")
         if not grad:
             return self._layers[layer].layout.views(tensors)
@@ -236,6 +237,7 @@ class Stack(Rows, nn.Module):
         """What will run on this input, and why: `print(layer.backend_for(x))`."""
         first = input.data if isinstance(input, PackedSequence) else input
         first = first[0] if isinstance(first, tuple) else first
+        arguments.check_asked(first, states)
         choice = choose(self, first, reset=reset is not None, every=states is not None)
         if choice.name == "cpu" and forward_ad._current_level >= 0:
             return Choice("reference", "forward-mode derivatives go through the reference")
@@ -275,11 +277,9 @@ class Stack(Rows, nn.Module):
             return stream.forward(self, input, hx, lengths=lengths, reset=reset, states=states)
         if isinstance(input, PackedSequence):
             return self._packed(input, hx, lengths, reset, states)
-        inputs, batched = inputs_of(self, input)
-        call = call_of(self, inputs, hx, lengths, reset, states, batched=batched)
-        name = choose(self, inputs[0], reset=reset is not None, every=call.every).name
+        call, name = self._ready.call(self, input, hx, lengths, reset, states)
         output, final = self._run_vendor(call) if name == "vendor" else RUNS[name](self, call)
-        if not batched:
+        if not call.batched:
             output = output.squeeze(0 if self.batch_first else 1)
             final = tuple(s.squeeze((1 if self.batch_first else 2) if call.every else 1) for s in final)
         return output, one_or_all(final)
@@ -298,9 +298,9 @@ class Stack(Rows, nn.Module):
         """
         if self.bidirectional:
             raise ValueError("step: a layer with two directions sees a sequence's end first; call it on sequences")
-        inputs = tuple(input) if isinstance(input, tuple | list) else (input,)
-        if state is not None and not self._forward_hooks:
-            states = tuple(state) if isinstance(state, tuple | list) else (state,)
+        inputs = tuple(input) if isinstance(input, (tuple, list)) else (input,)
+        if state is not None and not self._forward_hooks and not self.lenses:
+            states = tuple(state) if isinstance(state, (tuple, list)) else (state,)
             if (found := self._steps.step(self, inputs, states)) is not None:
                 output, *new = found
                 return output, tuple(new) if len(new) != 1 else new[0]
@@ -328,6 +328,12 @@ class Stack(Rows, nn.Module):
         return call, weights
 
     def _run_vendor(self, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
+        found = self._by_vendor(call)
+        if self.lenses:
+            look_beside(self, call, *found)
+        return found
+
+    def _by_vendor(self, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
         how, weights = self._vendor_call()
         (x,) = call.inputs
         if call.lengths is not None:
@@ -360,7 +366,8 @@ class Stack(Rows, nn.Module):
             padded = packing.padded().transpose(0, 1) if self.batch_first else packing.padded()
             call = call_of(self, (padded,), hx, None, None, None, batched=True)
             began, past = packing.arranged(call.states), packing.arranged(call.past)
-            call = call._replace(states=began, past=past, lengths=packing.lengths)
+            order = packed.unsorted_indices if packing.moved else None
+            call = call._replace(states=began, past=past, lengths=packing.lengths, order=order)
             out, final = RUNS[choice.name](self, call)
             y, final = packing.packed(out.transpose(0, 1) if self.batch_first else out), packing.returned(final)
         return y, one_or_all(final)

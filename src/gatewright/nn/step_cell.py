@@ -12,7 +12,7 @@ from ..backends.reference import prepared
 from ..cells import zoo
 from ..graph import Cell
 from ..graph.cell import width_sizes
-from . import arguments, init
+from . import arguments, by_operator, init
 from .by_kernel import program_for
 from .call import BACKENDS, one_or_all
 from .choice import kernels_refuse
@@ -28,6 +28,7 @@ class _StepCell(nn.Module):
         super().__init__()
         arguments.check_size("input_size", input_size)
         arguments.check_size("hidden_size", hidden_size)
+        arguments.check_flag("bias", bias)
         if backend not in BACKENDS:
             raise arguments.wrong("backend", f"one of {', '.join(BACKENDS)}", repr(backend))
         self.cell, self.backend = cell, backend
@@ -38,8 +39,7 @@ class _StepCell(nn.Module):
         )
         self._program = program_for(self._graph, self._layout)
         for stored in self._layout.stored:
-            weight = torch.empty(stored.shape, dtype=dtype, device=device)
-            self.register_parameter(stored.name, nn.Parameter(weight))
+            self.register_parameter(stored.name, arguments.weight(stored.shape, dtype, device))
         if not bias:
             self.register_parameter("bias_ih", None)
             self.register_parameter("bias_hh", None)
@@ -91,6 +91,8 @@ class _StepCell(nn.Module):
         return op.run(self._program, (x.to(dtype).unsqueeze(0),), weights, began)[1]
 
     def _by_reference(self, x: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if torch.compiler.is_dynamo_compiling():
+            return by_operator.run(self._program, (x.unsqueeze(0),), tuple(self._tensors().values()), states)[1]
         weights = self._layout.weights(self._tensors())
         _, final, _ = prepared(self._graph).run(weights, Sequences((x.unsqueeze(0),), {}), states, states)
         return tuple(final)

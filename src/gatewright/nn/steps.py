@@ -6,13 +6,14 @@ from operator import is_
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, is_grad_enabled
+from torch import Tensor, is_grad_enabled, nn
 from torch.autograd import forward_ad
 from torch.compiler import is_compiling
 from torch.nn import Parameter
 
 if TYPE_CHECKING:
     from ..backends.cpu.stream import Level, Stepper
+    from .ensemble import Ensemble
     from .stack import Stack
 
 KEPT = 16  # shapes of inputs
@@ -42,7 +43,7 @@ class Steps:
         if forward_ad._current_level >= 0:
             return None
         stepper = self._kept.get(inputs[0].shape)
-        if stepper is None or not is_of(stepper, layer):
+        if stepper is None or not is_of(stepper.weights, layer):
             stepper = self._prepared(layer, inputs, states)
             if stepper is None:
                 return None
@@ -61,22 +62,33 @@ class Steps:
         return stepper
 
 
-def is_of(stepper: Stepper, layer: Stack) -> bool:
-    """Whether it was prepared for the very weights that the layer has; learned states stand behind them."""
-    own, weights = layer._parameters, stepper.weights
+def is_of(weights: tuple[Tensor, ...], layer: nn.Module) -> bool:
+    """Whether a step was prepared for the very weights that the layer has; learned states stand behind them."""
+    own = layer._parameters
     return len(own) >= len(weights) and all(map(is_, weights, own.values()))
 
 
 def levels(layer: Stack, x: Tensor) -> list[Level] | None:
     """The layers of a stack as the kernels take them; None where a step is not theirs alone."""
-    if not _is_plain(layer, x):
+    if not _is_plain(layer, layer, x):
         return None
+    return _levels(layer, [tuple(layer._tensors(k, "").values()) for k in range(layer.num_layers)], x)
+
+
+def levels_of_many(ensemble: Ensemble, x: Tensor) -> list[Level] | None:
+    """The same of an ensemble: a level has the weights of all networks, (n, …) each."""
+    if not _is_plain(ensemble.layer, ensemble, x):
+        return None
+    weights = [tuple(ensemble.stored(k, False).values()) for k in range(ensemble.layer.num_layers)]
+    return _levels(ensemble.layer, weights, x)
+
+
+def _levels(layer: Stack, weights: list[tuple[Tensor, ...]], x: Tensor) -> list[Level]:
     from ..backends.cpu.kernel import kernel_for
     from ..backends.cpu.stream import Level
 
     real = {torch.float32: "float", torch.float64: "double"}[x.dtype]
     programs = [layer.programs[False, k, 0, False, False] for k in range(layer.num_layers)]
-    weights = [tuple(layer._tensors(k, "").values()) for k in range(layer.num_layers)]
     return [Level(kernel_for(p, real), w) for p, w in zip(programs, weights, strict=True)]
 
 
@@ -84,11 +96,11 @@ def _is_random(layer: Stack) -> bool:
     return bool(layer.dropout) or layer.regularisers.draws
 
 
-def _is_plain(layer: Stack, x: Tensor) -> bool:
-    """Whether a step of this layer is the kernels' alone: nothing is looked back at, and weights are plain."""
-    if layer.looks_back or any(name not in layer._parameters for name in layer._stored_names):  # some are parametrised
+def _is_plain(layer: Stack, owner: Stack | Ensemble, x: Tensor) -> bool:
+    """Whether a step is the kernels' alone: nothing is looked back at, and the owner's weights are plain."""
+    if layer.looks_back or any(name not in owner._parameters for name in layer._stored_names):  # some are parametrised
         return False
-    weights = [layer._parameters[name] for name in layer._stored_names]
+    weights = [owner._parameters[name] for name in layer._stored_names]
     if not all(type(w) is Parameter and w.is_contiguous() and w.dtype is x.dtype for w in weights):
         return False
-    return x.dtype in (torch.float32, torch.float64) and layer.backend_for(x).name == "cpu"
+    return x.dtype in (torch.float32, torch.float64) and owner.backend_for(x).name == "cpu"

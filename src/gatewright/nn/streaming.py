@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from ..graph import Cell
 from . import arguments
 from .call import State
+from .carried_layers import LAYERS, Layer, form_of
 from .carrying import Carrier, Inputs, carried_by, evaluating
-from .ensemble import Ensemble
 from .nested import axis_of_time, compare, leaves, mapped
-from .stack import Stack
 
 States = tuple[Tensor, ...]
 NO_DIRECTIONS = "sees a sequence's end first; a stream has none yet: call it on whole sequences"
@@ -27,13 +26,16 @@ class Stream:
     derivatives, whatever mode the model is in, with the model's weights as they are at each step.
 
     Args:
-        model: a recurrent layer with one direction, or a module that has such layers in it, under any modules. What
-            else looks along time in it (a convolution, attention) sees one step alone: `check` finds out.
+        model: a recurrent layer with one direction, a `gw.Ensemble` or a `gw.ConvRecurrent`, or a module that has such
+            layers in it, under any modules. What else looks along time in it (a convolution over time, attention) sees
+            one step alone: `check` finds out.
         time: for a model, the axis of time in what it takes and gives. Default 1 where its layers are `batch_first`,
             else 0. One sequence without a batch axis has its time in axis 0.
 
     A step of a layer is (B, features), or (features,) for one sequence; the output is that of the layer, (B, units) or
-    (units,). A step of a model is whatever it takes, without the axis of time: (B, features), (B,) for an embedding.
+    (units,). A step of an ensemble is (features,), (B, features) or (n, B, features), as its own `step` takes it; that
+    of a layer of convolutions is a frame, (B, C, *space) or (C, *space). A step of a model is what it takes without its
+    axis of time: (B, features), (B,) for an embedding.
 
     Raises:
         ValueError: a layer with two directions, a torch layer whose state would be lost, or no layer to carry.
@@ -58,10 +60,11 @@ class Stream:
     (True, ['lstm'])
     """
 
-    def __new__(cls, *given: Any, **_options: Any) -> Self:
+    def __new__(cls, *given: Any, **options: Any) -> Self:
         kind: Any = cls
-        if cls is Stream and given:
-            kind = LayerStream if isinstance(given[0], Stack) else ModelStream
+        if cls is Stream:
+            model = given[0] if given else options.get("model")
+            kind = LayerStream if isinstance(model, LAYERS) else ModelStream
         return object.__new__(kind)
 
     def __init__(self, model: nn.Module, *, time: int | None = None):
@@ -87,7 +90,8 @@ class Stream:
     def reset(self, mask: Tensor | Sequence[bool] | None = None) -> None:
         """Forget: the next step starts from the initial state.
 
-        mask: (B,) boolean, only the sequences where it is True: `stream.reset(done)` where episodes have ended.
+        mask: (B,) boolean, only the sequences where it is True: `stream.reset(done)` where episodes have ended; of an
+            ensemble also (n, B).
         """
         raise NotImplementedError
 
@@ -126,38 +130,42 @@ class Stream:
 class LayerStream(Stream):
     """The stream of a single layer: straight to the kernels; what `gw.Stream(layer)` is."""
 
-    def __init__(self, model: Stack):
-        if model.bidirectional:
+    def __init__(self, model: Layer):
+        self.layer, self._form = model, form_of(model)
+        if self._form.one.bidirectional:
             raise ValueError(f"Stream: a layer with two directions {NO_DIRECTIONS}")
-        self.layer = model
-        self._carrier = Carrier(model)
+        self._carrier = Carrier(self._form)
 
     def _fresh(self) -> LayerStream:
         return LayerStream(self.layer)
 
     def _time_of(self, x: Tensor) -> int:
-        return 1 if self.layer.batch_first and x.dim() == 3 else 0
+        return self._form.time_in(x)
 
     def _times(self, found: Tensor) -> list[int | None]:
-        return [1 if self.layer.batch_first and found.dim() == 2 else 0]
+        return [self._form.time_out(found)]
 
     def __call__(self, input: Inputs, *, out: Tensor | None = None) -> Tensor:
         """One step of (B, features), or (features,): the output, (B, units) or (units,).
 
         out: where to write the output, contiguous and of its shape and dtype; nothing is allocated then.
         """
-        carried = self._carrier.prepared(input)
+        carried = self._carrier.prepared(input, "step")
         if carried is None:
             return self._by_step(input, out)
         if out is not None:
             _check_out(out, carried.out)
         return carried((input,), out)  # pyright: ignore[reportArgumentType]  # one tensor, as prepared
 
+    def _modules(self) -> list[nn.Module]:
+        """What has a mode of its own: an ensemble has its layer's beside it."""
+        return [self.layer] if self._form.one is self.layer else [self.layer, self._form.one]
+
     def _by_step(self, input: Inputs, out: Tensor | None) -> Tensor:
-        if isinstance(input, Tensor) and input.dim() > 2:
+        if isinstance(input, Tensor) and input.dim() > self._form.most:
             shape = f"shape {tuple(input.shape)}"
-            raise arguments.wrong("input", "one step, (B, features) or (features,)", shape, "chunk() takes several")
-        with evaluating([self.layer]):
+            raise arguments.wrong("input", f"one step, {self._form.steps}", shape, "chunk() takes several")
+        with evaluating(self._modules()):
             output = self._carrier.step(input)
         if out is None:
             return output
@@ -171,7 +179,7 @@ class LayerStream(Stream):
             input: as the layer takes it, (T, B, I), (B, T, I) or (T, I).
             lengths, reset: as the layer's.
         """
-        with evaluating([self.layer]):
+        with evaluating(self._modules()):
             return self._carrier.over(input, None, lengths=lengths, reset=reset)[0]
 
     @property
@@ -197,6 +205,8 @@ class ModelStream(Stream):
     """
 
     def __init__(self, model: nn.Module, *, time: int | None = None):
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model: expected a recurrent layer or an nn.Module, got {type(model).__name__}")
         self.model = model
         self._given_time = time
         self._carriers: dict[str, Carrier] = {}
@@ -217,15 +227,16 @@ class ModelStream(Stream):
         self._modules = list(self.model.modules())
         self._children = [m._modules for m in self._modules]
         self._seen = [dict(children) for children in self._children]
-        self._names = {m: name for name, m in self.model.named_modules() if isinstance(m, Stack)}
+        self._names = {m: name for name, m in self.model.named_modules() if isinstance(m, LAYERS)}
         _check_modules(self.model, list(self._names))
+        self._modules += [form_of(m).one for m in self._names if form_of(m).one is not m]
         self.time = self._time_axis()
         self._carriers = {key: c for key, c in self._carriers.items() if c.layer in self._names}
 
     def _time_axis(self) -> int:
         if self._given_time is not None:
             return self._given_time
-        first = {layer.batch_first for layer in self._names}
+        first = {form_of(layer).one.batch_first for layer in self._names}
         if len(first) > 1:
             raise ValueError("Stream: some layers are batch_first and some are not; say where the model has time=")
         return int(first.pop())
@@ -269,7 +280,7 @@ class ModelStream(Stream):
         return evaluating(self._modules)
 
     def _run(self, chunk: Sequence[Any], options: Mapping[str, Any]) -> Any:
-        self._calls: dict[Stack, int] = {}
+        self._calls: dict[Layer, int] = {}
         with carried_by(self):
             return self.model(*chunk, **options)
 
@@ -280,18 +291,18 @@ class ModelStream(Stream):
             longer = self.model(*two, **options)
         return [axis_of_time(one, more) for one, more in zip(leaves(found), leaves(longer), strict=True)]
 
-    def forward(self, layer: Stack, input: Any, hx: State | None, **how: Any) -> tuple:
+    def forward(self, layer: Layer, input: Any, hx: State | None, **how: Any) -> tuple:
         """What a layer of the model runs meanwhile."""
         return self._carrier_of(layer).over(input, hx, **how)
 
-    def _carrier_of(self, layer: Stack) -> Carrier:
+    def _carrier_of(self, layer: Layer) -> Carrier:
         name = self._names.get(layer)
         if name is None:
             raise RuntimeError(f"Stream: the model called {layer!r}, which is none of its submodules; register it")
         count = self._calls[layer] = self._calls.get(layer, 0) + 1
         key = name if count == 1 else f"{name}#{count}"
         if key not in self._carriers:
-            self._carriers[key] = Carrier(layer)
+            self._carriers[key] = Carrier(form_of(layer))
         return self._carriers[key]
 
     # -- the state -----------------------------------------------------------------------------------
@@ -308,7 +319,7 @@ class ModelStream(Stream):
         given = {} if state is None else dict(state)
         if unknown := [name for name in given if name.partition("#")[0] not in layers]:
             raise arguments.wrong("state", f"the names of layers: {', '.join(layers)}", ", ".join(unknown))
-        self._carriers = {name: Carrier(layers[name.partition("#")[0]]) for name in given}
+        self._carriers = {name: Carrier(form_of(layers[name.partition("#")[0]])) for name in given}
         for name, carrier in self._carriers.items():
             carrier.state = given[name]
 
@@ -321,15 +332,15 @@ class ModelStream(Stream):
 class _Stateless:
     """Runs layers from the state that they are given, or their initial one, and keeps nothing."""
 
-    def forward(self, layer: Stack, input: Any, hx: State | None, **how: Any) -> tuple:
+    def forward(self, layer: Layer, input: Any, hx: State | None, **how: Any) -> tuple:
         with carried_by(None):
             return layer(input, hx, **how)
 
 
-def _check_modules(model: nn.Module, layers: Sequence[Stack]) -> None:
+def _check_modules(model: nn.Module, layers: Sequence[Layer]) -> None:
     """Every state of the model can be carried, and there is one."""
     names = dict(model.named_modules())
-    both = [name for name, m in names.items() if isinstance(m, Stack) and m.bidirectional]
+    both = [name for name, m in names.items() if isinstance(m, LAYERS) and form_of(m).one.bidirectional]
     if both:
         raise ValueError(f"Stream: a layer with two directions ({', '.join(both)}) {NO_DIRECTIONS}")
     theirs = [name or "the model" for name, m in names.items() if isinstance(m, nn.RNNBase | nn.RNNCellBase)]
@@ -338,16 +349,15 @@ def _check_modules(model: nn.Module, layers: Sequence[Stack]) -> None:
         raise ValueError(f"Stream: torch's layers would begin anew at each step ({', '.join(theirs)}); {remedy}")
     others = [f"{name} {type(m).__name__}".strip() for name, m in names.items() if _has_another_state(m)]
     if others:
-        expected = "recurrent layers of gw.Recurrent, gw.LSTM, gw.GRU and gw.RNN"
+        expected = "recurrent layers: gw.Recurrent, gw.LSTM, gw.GRU, gw.RNN, gw.ConvRecurrent and gw.Ensemble"
         raise arguments.wrong("Stream", expected, ", ".join(others), "its state would be lost at each step")
     if not layers:
         raise ValueError("Stream: expected a recurrent layer or a model with some in it, got none; call it directly")
 
 
 def _has_another_state(module: nn.Module) -> bool:
-    """Whether it runs a cell in a way of its own: a single step, convolutions, many networks at once."""
-    runs = isinstance(module, Ensemble) or isinstance(getattr(module, "cell", None), Cell)
-    return runs and not isinstance(module, Stack)
+    """Whether it runs a cell in a way of its own: a single step."""
+    return isinstance(getattr(module, "cell", None), Cell) and not isinstance(module, LAYERS)
 
 
 def _check_out(out: object, like: Tensor) -> None:

@@ -95,6 +95,8 @@ def truncated(
     if through % k:
         raise arguments.wrong("through", f"a multiple of k ({k})", through)
     _check_directions(model)
+    if batch_first is not None:
+        arguments.check_flag("batch_first", batch_first)
     whole = _Whole.of(model, input, lengths, reset, batch_first)
     return _parts(model, whole, k, through, state)
 
@@ -113,9 +115,9 @@ class _Whole(NamedTuple):
     def of(cls, model: Any, input: Any, lengths: Any, reset: Any, batch_first: bool | None) -> _Whole:
         if isinstance(input, PackedSequence):
             raise TypeError("input: expected a tensor, got a PackedSequence; pad it, and give lengths=")
-        single = isinstance(input, Tensor)
+        single = not isinstance(input, tuple | list)
         inputs = (input,) if single else tuple(input)
-        for x in inputs:
+        for x in inputs or (None,):
             if not isinstance(x, Tensor):
                 raise TypeError(f"input: expected tensors, got {type(x).__name__}")
         first = inputs[0]

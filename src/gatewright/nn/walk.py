@@ -15,6 +15,7 @@ from ..backends.reference import Draw
 from ..plan import stream
 from .call import Call
 from .dropout import between
+from .lens import Look, Place, View
 from .merge import merged
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class Pass(NamedTuple):
     """One layer in one direction over whole sequences, everything in the user's order of time.
 
     inputs: (T, B, features) each. states: (B, width) each, before the first step. past: the inputs before the first
-    step that the cell looks back at, where a call carries them. draw: where random masks come from.
+    step that the cell looks back at, where a call carries them. draw: where random masks come from. view: what runs
+    instead of the layer's equations, and what it shows, while a lens is on the layer.
     """
 
     layer: Stack
@@ -38,16 +40,18 @@ class Pass(NamedTuple):
     reset: Tensor | None
     every: bool
     draw: Draw | None
+    view: View | None = None
 
 
-Passed = tuple[Tensor, list[Tensor], list[Tensor]]
-"""The output (T, B, width); the final states, or all states; and the inputs for the next call, if it needs any."""
+Passed = tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]
+"""The output (T, B, width); the final states, or all states; the inputs for the next call, if it needs any; and the
+values that a view shows."""
 
 
 def run(layer: Stack, call: Call, one: Callable[[Pass], Passed]) -> tuple[Tensor, tuple[Tensor, ...]]:
     """(output, final states, or every state): as `Stack.forward` returns them, with a batch axis."""
     turned = layer.batch_first
-    x, *others = (i.transpose(0, 1) if turned else i for i in call.inputs)
+    x, *others = [i.transpose(0, 1) for i in call.inputs] if turned else call.inputs
     reset = call.reset.transpose(0, 1) if call.reset is not None and turned else call.reset
     seed = layer.regularisers.seed(layer.training, x.device)
     finals: list[list[Tensor]] = [[] for _ in call.states]
@@ -57,16 +61,21 @@ def run(layer: Stack, call: Call, one: Callable[[Pass], Passed]) -> tuple[Tensor
             x = between(x, layer.dropout, layer.dropout_kind, layer.training)
         both = []
         for d in range(layer.directions):
-            began = tuple(s[k * layer.directions + d] for s in call.states)
+            began = tuple([s[k * layer.directions + d] for s in call.states])
             past = call.past[k] if call.past else None
             draw = Draw(seed, stream(k, d)) if seed is not None else None
-            y, states, inputs = one(Pass(layer, k, d, (x, *others), began, past, call.lengths, reset, call.every, draw))
+            look = Look(layer, call, Place(k, d == 1)) if layer.lenses else None
+            inputs, view = ((x, *others, *look.inputs(x)), look.view) if look else ((x, *others), None)
+            given = Pass(layer, k, d, inputs, began, past, call.lengths, reset, call.every, draw, view)
+            y, states, inputs, values = one(given)
+            if look:
+                look.show(values)
             kept += inputs
             both.append(y)
             for found, state in zip(finals, states, strict=True):
                 found.append(state)
         x = merged(both, layer.merge)
-    final = tuple(_side_by_side(found) for found in finals)
+    final = tuple([_side_by_side(found) for found in finals])  # lists: a generator takes a microsecond more
     if turned:
         x = x.transpose(0, 1)
         final = tuple(s.transpose(1, 2) for s in final) if call.every else final
@@ -87,7 +96,7 @@ class Past:
 
     def __init__(self, layer: Stack, past: Tensor | None, sequences: Sequences):
         self.sequences, self.layer = sequences, layer
-        self.depth = max((k for _, k in layer.looks_back), default=0)
+        self.depth = max([0, *[k for _, k in layer.looks_back]])  # a list: torch.compile knows no default=
         self.names = [name for name in layer.cell.inputs if any(name == seen for seen, _ in layer.looks_back)]
         self.at = {name: layer.cell.inputs.index(name) for name in self.names}
         sizes = [sequences.inputs[i].shape[-1] for i in self.at.values()]

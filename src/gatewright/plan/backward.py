@@ -7,7 +7,7 @@ units serve both. What is added to such a product without one is carried from st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,12 +66,9 @@ class Backward:
 
 
 class Reversed:
-    """One step backwards, over the leaves of a plan; `wanted` are the step's values that it needs.
+    """One step backwards, over the leaves of a plan; `wanted` are the step's values that it needs."""
 
-    `adjoints` are the names of the values whose adjoints are recorded.
-    """
-
-    def __init__(self, step: Step, panels: Panels, adjoints: Collection[str] = ()):
+    def __init__(self, step: Step, panels: Panels):
         self.step, self.panels, self.typing = step, panels, step.typing
         self.gradient = gradient = reverse(step.composite).mapped(simple)
         plain = step.planned([*gradient.roots, *gradient.named.values()])
@@ -83,7 +80,6 @@ class Reversed:
         inputs = {(x, 0): n for x, n in gradient.inputs.items()} | dict(gradient.previous)
         self.rests = {step.inputs[key]: rest for key, n in inputs.items() if (rest := self._rest(plain[n]))}
         self.states = {name: plain[n] for name, n in gradient.states.items()}
-        self.records = {name: plain[gradient.named[name]] for name in adjoints if name in gradient.named}
         self._merge()
         self.names = {name: n for name, n in self._adjoint_names(plain) if not is_leaf(n)}
         known = set(step.order)
@@ -97,7 +93,7 @@ class Reversed:
         return [n for part in self._parts() for n in part.values()]
 
     def _parts(self) -> list[dict[Any, Node]]:
-        return [self.slot_gradients, self.totals, self.rests, self.states, self.records]
+        return [self.slot_gradients, self.totals, self.rests, self.states]
 
     def _parameter(self, name: str, term: Node) -> None:
         if term.op == "outer":
@@ -138,7 +134,7 @@ class Rotation:
 
     def __init__(self, back: Reversed):
         self.back, self.step, self.typing = back, back.step, back.typing
-        inside = {n for part in (back.slot_gradients, back.totals, back.rests, back.records) for n in part.values()}
+        inside = {n for part in (back.slot_gradients, back.totals, back.rests) for n in part.values()}
         inside = set(topological(inside))
         order = topological(back.states.values())
         # what looks at other units needs a stage of its own, and the epilogue has none
@@ -295,11 +291,7 @@ def _sinks(back: Reversed, rotation: Rotation) -> list[Sink]:
     found += [Sink(Place("carry", "", i), value, width) for i, (value, width) in enumerate(rotation.carried)]
     found += rotation.of_starts()
     leaf = {i: load("input", index=i) for i in back.rests}
-    found += [Sink(Place("input_adjoint", "", i), n, typing.of(leaf[i])) for i, n in back.rests.items()]
-    watched = back.step.graph.watchable()
-    return found + [
-        Sink(Place("record", name), n, back.step.graph.widths.of(watched[name])) for name, n in back.records.items()
-    ]
+    return found + [Sink(Place("input_adjoint", "", i), n, typing.of(leaf[i])) for i, n in back.rests.items()]
 
 
 def _adjoint_places(back: Reversed) -> dict[str, tuple[Width, int]]:

@@ -46,7 +46,6 @@ def plan(
     reset: bool = False,
     every: bool = False,
     record: tuple[str, ...] = (),
-    adjoints: tuple[str, ...] = (),
 ) -> Plan:
     """Plan a graph.
 
@@ -54,12 +53,12 @@ def plan(
         train: backwards too.
         reset: episodes may start inside a sequence.
         every: every state is given at every step.
-        record, adjoints: names whose values, and whose adjoints, are given at every step.
+        record: names whose values are given at every step.
     """
     step = Step(graph, reset=reset, record=record)
     panels = Panels(step)
     at_hand = readable(step)
-    back = Reversed(step, panels, adjoints) if train else None
+    back = Reversed(step, panels) if train else None
     forward = planned_forward(step, panels, every=every, readable=at_hand, saved=back.wanted if back else ())
     backward = planned_backward(back, forward, at_hand, every=every) if back else None
     widths = tuple(step.graph.widths.of(n) for n in _input_nodes(step))

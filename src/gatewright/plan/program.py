@@ -36,7 +36,8 @@ class Program:
     reset: whether resets are given.
     stream: where the random numbers of this layer and direction begin.
     recompute: backward computes all again but the states at every so many steps, 0 for about √T; None: all is saved.
-    text: the whole as JSON.
+    halves: whether products may round what they multiply to bfloat16; they are added up in the kernel's dtype.
+    text: the whole as JSON. half_text: the same with `halves`.
     """
 
     graph: Graph = field(compare=False)
@@ -48,11 +49,15 @@ class Program:
     reset: bool = field(default=False, compare=False)
     stream: int = field(default=0, compare=False)
     recompute: int | None = field(default=None, compare=False)
-    # An attribute, not a property: torch.compile reads it as a constant.
+    halves: bool = field(default=False, compare=False)
+    # Attributes, not properties: torch.compile reads them as constants.
     text: str = field(init=False, repr=False)
+    half_text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "text", _written(self))
+        written = _written(self)
+        object.__setattr__(self, "half_text", f"{written[:-1]}{_HALVES}}}")
+        object.__setattr__(self, "text", self.half_text if self.halves else written)
 
     @staticmethod
     def parse(text: str) -> Program:
@@ -63,6 +68,11 @@ class Program:
     def saving(self) -> Program:
         """The same where all is saved: what is compiled."""
         return self if self.recompute is None else replace(self, recompute=None)
+
+    @cached_property
+    def exact(self) -> Program:
+        """The same with every product in the kernel's dtype."""
+        return replace(self, halves=False) if self.halves else self
 
     @cached_property
     def row_params(self) -> dict[str, Node]:
@@ -82,6 +92,9 @@ class Program:
 
 
 # -- writing --------------------------------------------------------------------------------------------------
+
+_HALVES = ',"halves":true'
+"""What a text ends with, before its brace, where products may round."""
 
 
 def _written(program: Program) -> str:
@@ -157,6 +170,7 @@ def _parsed(text: str) -> Program:
         reset=table["reset"],
         stream=table["stream"],
         recompute=table.get("recompute"),
+        halves=table.get("halves", False),
     )
 
 

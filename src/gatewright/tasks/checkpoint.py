@@ -11,16 +11,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from gatewright.nn import files
+from gatewright.nn.files import sync_folder, tensor_bytes, write_file
 from gatewright.tasks.errors import FolderError
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "read_json",
     "read_tensors",
     "replace_file",
+    "tensor_bytes",
     "unpack",
     "write_file",
 ]
@@ -40,6 +41,7 @@ def pack(tree: Any, path: str = "") -> tuple[Any, dict[str, Tensor]]:
     path).
 
     Example:
+        >>> import torch
         >>> skeleton, tensors = pack({"step": 3, "m": torch.zeros(2)})
         >>> skeleton
         {'dict': [['step', {'value': 3}], ['m', {'tensor': 'm'}]]}
@@ -105,39 +107,12 @@ def commit(new: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def write_file(path: Path, blocks: Iterable[bytes]) -> int:
-    """Write and sync a new file; the number of bytes written."""
-    count = 0
-    with path.open("wb") as file:
-        for block in blocks:
-            count += file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-    return count
-
-
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old or the new content and never a mixture."""
-    new = path.parent / f".new-{path.name}-{uuid.uuid4().hex[:8]}"
     try:
-        write_file(new, [content])
-        new.replace(path)
-        sync_folder(path.parent)
+        files.replace_file(path, content)
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable (where the system can; Windows cannot open a folder)."""
-    if os.name == "nt":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def cannot_write(path: Path, error: OSError) -> FolderError:
@@ -164,33 +139,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file. Raises `FolderError` where it is missing, truncated or
     another thing.
     """
-    import safetensors
-
     try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+        return files.read_tensors(path)
     except OSError as error:
         raise FolderError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise FolderError(
-            f"{path}: damaged: not a whole safetensors file ({error}); restore it from a copy or train again"
-        ) from error
-
-
-def tensor_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """A safetensors file in memory. Written by us and not by the library, so that a full disk is an
-    `OSError`.
-    """
-    import safetensors.torch
-
-    return safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
-
-
-def dtype_name(tensor: Tensor) -> str:
-    """`float32` for `torch.float32`."""
-    return str(tensor.dtype).removeprefix("torch.")
-
-
-def raw_bytes(tensor: Tensor) -> bytes:
-    """The bytes of a tensor, row by row."""
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    except files.Damaged as error:
+        raise FolderError(f"{error}; restore it from a copy or train again") from error

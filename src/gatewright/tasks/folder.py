@@ -1,4 +1,4 @@
-"""The model folder: `model.safetensors`, `config.json`, `metrics.json`; docs/language.md has the format.
+"""The model folder: `model.safetensors`, `config.json`, `metrics.json`, `report.html`; docs/language.md has the format.
 
 `model.safetensors` holds the weights; its metadata holds the equations as text, the format's version, the
 SHA-256 of `config.json`, and a digest of all of that and the weights, so that a changed or mixed folder is
@@ -15,13 +15,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gatewright.tasks.checkpoint import (
-    dtype_name,
-    raw_bytes,
-    read_json,
-    read_tensors,
-    tensor_bytes,
-)
+from gatewright.nn.files import digest
+from gatewright.tasks.checkpoint import read_json, read_tensors, tensor_bytes
 from gatewright.tasks.errors import FolderError
 
 __all__ = ["FORMAT_VERSION", "Model", "model_bytes", "read_model"]
@@ -29,6 +24,7 @@ __all__ = ["FORMAT_VERSION", "Model", "model_bytes", "read_model"]
 FORMAT = "gatewright.model"
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG, METRICS, CHECKPOINTS = "model.safetensors", "config.json", "metrics.json", "checkpoints"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -64,19 +60,6 @@ def model_bytes(task: str, equations: str, cell_name: str, config: bytes, weight
         "config_sha256": hashlib.sha256(config).hexdigest(),
     }
     return tensor_bytes(weights, {**metadata, "digest": digest(metadata, weights)})
-
-
-def digest(metadata: dict[str, str], weights: dict[str, Tensor]) -> str:
-    """SHA-256 over metadata (without the digest) and tensors: names, types, shapes, bytes, by name."""
-    hashed = hashlib.sha256()
-    for key in sorted(metadata):
-        if key != "digest":
-            hashed.update(json.dumps([key, metadata[key]]).encode())
-    for name in sorted(weights):
-        tensor = weights[name]
-        hashed.update(json.dumps([name, dtype_name(tensor), list(tensor.shape)]).encode())
-        hashed.update(raw_bytes(tensor))
-    return hashed.hexdigest()
 
 
 def read_model(folder: Path, task: str) -> Model:

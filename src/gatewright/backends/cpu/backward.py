@@ -146,7 +146,7 @@ class _Backward(Gradients):
                         self._transposed(product, t, (rows[0], rows[1]), p, each, inside)
                 for work in works:
                     if work.width == width:
-                        self._blocks(work.function, t, p, each, inside, rows, e.eq(k, lo))
+                        self._blocks(work, t, p, each, inside, rows, e.eq(k, lo))
 
             e.loop(lo, hi, panel)
             self.without_units([w for w in works if w.width == width], e.compare(">=", lo, hi), rows)
@@ -158,12 +158,15 @@ class _Backward(Gradients):
         odd = e.ne(e.b.and_(e.i64(t), e.i64(1)), 0)
         return e.select(odd, e.sub(e.sub(e.add(lo, hi), 1), k), k)
 
-    def _blocks(self, function: ir.Function, t: Size, p: Size, each: Size, inside: Size, rows, begin: Value) -> None:
+    def _blocks(self, work: Equations, t: Size, p: Size, each: Size, inside: Size, rows, begin: Value) -> None:
         e = self.e
 
         def block(q: Value) -> None:
             first = e.as_size(e.both(begin, e.eq(q, 0)))
-            e.call(function, e.args["context"], self.thread, t, e.add(e.mul(p, each), q), q, *rows, first)
+            j = e.add(e.mul(p, each), q)
+            e.call(work.function, e.args["context"], self.thread, t, j, q, *rows, first)
+            if work.slots and self.adjoints.halves:
+                self.adjoints.round(work.width, j, t, rows)
 
         e.loop(0, inside, block)
 
@@ -208,14 +211,13 @@ class _Backward(Gradients):
         rows = self.end.get(), self.rows[1]
 
         def clear() -> None:
-            for width, positions in self.back.panels.items():
+            for width in self.back.panels:
                 lo, hi, each = self.panels(width)
 
-                def panel(p: Value, width=width, positions=positions, each=each) -> None:
+                def panel(p: Value, width=width, each=each) -> None:
                     def block(q: Value) -> None:
                         row = e.add(self.map.row_of_step("adjoint", t), rows[0])
-                        begin = self.map.adjoint(width, e.add(e.mul(p, each), q), row)
-                        self.library("gw_zero", begin.base, e.mul(e.sub(rows[1], rows[0]), positions * self.lanes))
+                        self.adjoints.clear(width, e.add(e.mul(p, each), q), row, e.sub(rows[1], rows[0]))
 
                     e.loop(0, self.in_panel(width, p, each), block)
 

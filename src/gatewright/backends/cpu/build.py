@@ -14,6 +14,7 @@ from .backward import emit_backward
 from .debug import OneAtATime, checked, checker
 from .emitter import Module
 from .forward import emit_forward
+from .halves import HALVES, build_halves
 from .products import SIGNATURES, build_library
 from .shared import Shared
 from .target import Target
@@ -39,6 +40,16 @@ def library(real: str, target: Target, *, debug: bool = False) -> engine.Library
     return engine.load([made], list(SIGNATURES), symbols(), uses=uses)
 
 
+@cache
+def _halves(target: Target, *, debug: bool = False) -> engine.Library:
+    """The functions that kernels share whose products multiply pairs of bfloat16 numbers."""
+    check, uses = (checked, [checker()]) if debug else (None, [])
+    made = engine.compiled(
+        _key("halves", debug), lambda: build_halves(target, check=check), real="float", target=target
+    )
+    return engine.load([made], list(HALVES), uses=uses)
+
+
 def _key(text: str, debug: bool) -> str:
     return f"debug {text}" if debug else text
 
@@ -51,7 +62,7 @@ def emitted(program: Program, real: str, target: Target, *, train: bool, backwar
     """The module of one direction of time; with its names as data, for whoever finds it on the disk."""
     name = ("backward" if backward else "train" if train else "infer") + f"_{real}"
     module = Module(name, real, target, check=checked if debug else None)
-    shared = Shared(module, planned(program, train=train), train, program.heads)
+    shared = Shared(module, planned(program, train=train), train, program.heads, program.halves)
     (emit_backward if backward else emit_forward)(shared)
     numbers = [f"const {n.attr.hex()}" if n.op == "const" else str(n.attr.name) for n in shared.constants.entries]
     shared.module.text("names", "\n".join([*shared.fields.index, "", *numbers]))
@@ -69,6 +80,7 @@ def native(text: str, real: str, target: Target, *, train: bool, backward: bool,
         target=target,
     )
     uses = [library(real, target, debug=debug), *([checker()] if debug else [])]
+    uses += [_halves(target, debug=debug)] if program.halves else []
     loaded = engine.load([made], [entry, "names"], symbols(), uses=uses)
     names = ctypes.string_at(loaded.address("names")).decode().split("\n")
     cut = names.index("")

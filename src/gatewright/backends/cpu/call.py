@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...graph.widths import SCALAR
 from ..philox import threshold
 from .build import Native
 from .memory import workspace
@@ -130,7 +131,7 @@ class Parameters:
         shapes: Sequence[tuple[int, ...]],
     ):
         where = {row: (k, i) for k, rows in enumerate(stored) for i, row in enumerate(rows)}
-        slots, tensors, offsets = [], [], []
+        self.places: list[tuple[int, int, int]] = []  # a word, which tensor it points into, how far
         self.none: list[int] = []
         for name, rows in parts:
             for suffix, row in zip(("", " more"), [*rows, None], strict=False):
@@ -142,20 +143,25 @@ class Parameters:
                     continue
                 k, i = where[row]
                 width = shapes[k][1] if len(shapes[k]) == 2 else 1
-                slots.append(slot)
-                tensors.append(k)
-                offsets.append(i * (shapes[k][0] // len(stored[k])) * width * prepared.shape.item)
+                rows_before = i * (shapes[k][0] // len(stored[k]))
+                self.places.append((slot, k, rows_before * width * prepared.shape.item))
                 prepared.set_template(f"{prefix} {name} row", width)
-        self.slots, self.tensors = np.array(slots, dtype=np.int64), np.array(tensors, dtype=np.int64)
-        self.offsets = np.array(offsets, dtype=np.int64)
         self.spare = prepared.nothing if prefix == "param" else prepared.waste
 
     def fill(self, context: Context, tensors: Sequence[Tensor]) -> None:
         """Point to these tensors, which are contiguous."""
-        starts = tuple([t.data_ptr() for t in tensors])
+        starts, words = [*map(Tensor.data_ptr, tensors)], context.words
         if context.known.get(self) == starts:
             return
-        context.view[self.slots] = np.array(starts, dtype=np.int64)[self.tensors] + self.offsets
+        for slot, k, offset in self.places:
+            words[slot] = starts[k] + offset
         for slot in self.none:
-            context.words[slot] = self.spare.data_ptr()
+            words[slot] = self.spare.data_ptr()
         context.known[self] = starts
+
+
+def numbers_of(native: Native, shape: Shape, dtype: torch.dtype) -> Tensor:
+    """The table of numbers that a kernel reads: constants of the equations, and numbers of units."""
+    units = {str(w): shape.units(w) for w in (*widths_of(shape.plan), SCALAR)}
+    values = [float.fromhex(n[6:]) if n.startswith("const ") else float(units[n]) for n in native.numbers]
+    return torch.tensor(values or [0.0], dtype=dtype)

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ...graph.widths import SCALAR
 from ...plan.places import Place
-from .build import Native, native, planned
-from .call import Context, Parameters, Prepared
+from .build import native, planned
+from .call import Context, Parameters, Prepared, numbers_of
 from .debug import Watch, debugging
 from .heads import Heads
-from .memory import result, saved_buffer
+from .memory import maker, result
 from .sizes import (
-    Shape,
     Space,
     backward_space,
     every_product,
@@ -25,9 +23,8 @@ from .sizes import (
     rows_stored,
     saved_space,
     stored_name,
-    widths_of,
 )
-from .tables import WHOLE, Tables, is_permuted, tables
+from .tables import NOTHING, WHOLE, Tables, is_permuted, tables
 from .words import Run, Strides, backward_words, forward_words, is_straight
 
 if TYPE_CHECKING:
@@ -50,7 +47,7 @@ class _Call:
         )  # fmt: skip
         self.debug = debugging()
         self.native = native(
-            self.program.text, kernel.real, kernel.target, train=train, backward=backward, debug=self.debug
+            kernel.code_of(self.shape), kernel.real, kernel.target, train=train, backward=backward, debug=self.debug
         )
         width = self.shape.units(self.plan.output)
         alias = Strides(B * width, width) if self._aliases() else None
@@ -74,7 +71,7 @@ class _Call:
                 words[f"{kind} {s.name} batch"] = width
         words |= {f"chance {k} stream": self.program.stream | c.number for k, c in enumerate(self.plan.chances)}
         prepared = Prepared(
-            self.native, self.shape, words, scratch, name, _numbers(self.native, self.shape, self.kernel.dtype)
+            self.native, self.shape, words, scratch, name, numbers_of(self.native, self.shape, self.kernel.dtype)
         )
         alias = self.run_.alias
         self.at_alias = prepared.at(f"state {self.plan.output_state}") if alias else None
@@ -103,6 +100,8 @@ class _Call:
 
     def tables(self, lengths: Tensor | None, reset: Tensor | None, T: int | None = None) -> Tables:
         """The order of sequences, their steps and resets; of T steps, where the call is a part of so many."""
+        if not self.ragged and not self.plan.reset:
+            return NOTHING
         T, given = self.T if T is None else T, lengths if self.ragged else None
         how = {"permuted": self.permuted, "reverse": self.reverse, "resets": self.plan.reset}
         return tables(T, self.B, given, reset, **how)
@@ -148,11 +147,11 @@ class ForwardCall(_Call):
             words |= {f"{name} step": -time if self.reverse else time, f"{name} time": time, f"{name} batch": n}
         self.scratch = scratch
         self.prepared = self._prepared(words, scratch, "forward")
+        self.saved = saved_space(shape) if self.train else Space()
         self._find_words()
         self.parameters = self._parameters(self.prepared, "param", weights)
         starts = {f"{stored_name(p)} start": stored_name(p) for p, _ in rows_stored(self.plan)}
         if self.train:
-            self.saved = saved_space(shape)
             self.rows_saved = [self._place_in_saved(place) for place, _ in rows_stored(self.plan)]
             self.saved_region = self.prepared.layout.region(self.saved, also=starts)
         else:
@@ -178,25 +177,29 @@ class ForwardCall(_Call):
         self.to_make = [(1 if self._is_discarded(k) else self.T, self.B, n) for k, (_, n) in enumerate(self.series)]
         self.at_initial, self.at_final = self._at_states("initial"), self._at_states("final")
         self.final_shapes = [(self.B, n) for n in self.state_widths]
+        self.make_series = [maker(size, self.kernel.dtype) for size in self.to_make]
+        self.make_finals = [maker(size, self.kernel.dtype) for size in self.final_shapes]
+        self.make_saved = maker((self.saved.total,), self.kernel.dtype) if self.train else None
 
     def run(self, inputs, weights, states, lengths, reset, seed) -> tuple[list[Tensor], list[Tensor]]:
-        saved = [saved_buffer(self.saved.total, self.kernel.dtype)] if self.train else []
-        series, finals = self.series_made(), self.finals_made()
-        states = [s if s.is_contiguous() else s.contiguous() for s in states]
-        self.fill(inputs, self.whole(weights), states, self.tables(lengths, reset), seed, (*saved,), series, finals)
+        saved = [self.make_saved()] if self.make_saved else []
+        given = self.tables(lengths, reset)
+        series, finals = self.series_made(given.least), self.finals_made()
+        states = [s.contiguous() for s in states]
+        self.fill(inputs, self.whole(weights), states, given, seed, (*saved,), series, finals)
         return [series[0], *finals, *series[1:]], saved
 
-    def series_made(self) -> list[Tensor]:
-        """Room for the output and all else that is given at every step; behind a sequence's end it is 0."""
-        made = [result(size, self.kernel.dtype) for size in self.to_make]
+    def series_made(self, least: int = 0) -> list[Tensor]:
+        """Room for the output and all else that is given at every step; 0 behind an end, where `least` is the first."""
+        made = [make() for make in self.make_series]
         if self.ragged:
             for t in made:
-                t.zero_()
+                t[least:].zero_()
         return made
 
     def finals_made(self) -> list[Tensor]:
         """Room for the final states."""
-        return [torch.empty(size, dtype=self.kernel.dtype) for size in self.final_shapes]
+        return [make() for make in self.make_finals]
 
     def fill(
         self,
@@ -219,7 +222,8 @@ class ForwardCall(_Call):
         if self.train:
             if self.ragged:
                 for first, behind in self.rows_saved:  # behind an end too whole products read, and multiply by 0
-                    saved[0][first:behind].zero_()
+                    written = (behind - first) // (self.T + 1) * given.least
+                    saved[0][first + written : behind].zero_()
             context.place(self.saved_region, saved[0].data_ptr())
         for slot, x, back in zip(self.at_inputs, inputs, self.turned, strict=True):
             words[slot] = x.data_ptr() + back
@@ -281,32 +285,41 @@ class BackwardCall(_Call):
         self.has_gradient = [
             k in back.rests or any(r.operand.index == k for r in self.plan.forward.hoisted) for k in range(len(inputs))
         ]
+        self._find_makers(inputs, weights)
+
+    def _find_makers(self, inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
+        dtype, straight = self.kernel.dtype, is_straight(self.run_)
+        shapes = [x.shape if straight or wanted else (0,) for x, wanted in zip(inputs, self.wanted, strict=True)]
+        self.make_dinputs = [maker(shape, dtype) for shape in shapes]
+        self.make_dweights = [maker(w.shape, dtype, exact=True) for w in self.whole(weights)]
+        self.make_dstates = [maker((self.B, n), dtype) for n in self.state_widths]
+        by_width = {n: torch.zeros((self.B, n), dtype=dtype, device="cpu") for n in self.state_widths}
+        self.zeros = [by_width[n] for n in self.state_widths]  # adjoints of final states, which kernels only read
 
     def run(self, saved, inputs, weights, states, outputs, lengths, reset, seed, grads, needs) -> list[Tensor | None]:
         whole, n = self.whole(weights), 1 + len(states)
-        dinputs, dweights, dstates = self.inputs_made(inputs), self.weights_made(whole), self.states_made()
+        tables = self.tables(lengths, reset)
+        dinputs = self.inputs_made(inputs, least=tables.least)
+        dweights, dstates = self.weights_made(), self.states_made()
         finals = self.given_finals(grads[1:n])
         given = [grads[0], *grads[n:]]
-        self.fill(
-            saved, inputs, whole, outputs, self.tables(lengths, reset), seed, given, finals, dinputs, dweights, dstates
-        )
+        self.fill(saved, inputs, whole, outputs, tables, seed, given, finals, dinputs, dweights, dstates)
         found = [*dinputs, *self.parts(dweights), *dstates]
         return [g if needed else None for g, needed in zip(found, needs, strict=True)]
 
-    def inputs_made(self, inputs: Sequence[Tensor], T: int | None = None) -> list[Tensor]:
-        """Room for the gradients of inputs; of T steps, where a call is a part of so many."""
+    def inputs_made(self, inputs: Sequence[Tensor], T: int | None = None, least: int = 0) -> list[Tensor]:
+        """Room for the gradients of inputs; of T steps, where a call is a part of so many. `least` as above."""
         found = []
         for k, x in enumerate(inputs):
-            steps = T if T is not None and self.wanted[k] else x.shape[0]
-            shape = (steps, *x.shape[1:]) if self.wanted[k] or is_straight(self.run_) else (0,)
-            found.append(d := result(shape, self.kernel.dtype))
+            longer = T is not None and self.wanted[k]
+            found.append(d := result((T, *x.shape[1:]), self.kernel.dtype) if longer else self.make_dinputs[k]())
             if self.ragged or not self.has_gradient[k]:
-                d.zero_()
+                d[least if self.has_gradient[k] else 0 :].zero_()
         return found
 
-    def weights_made(self, whole: Sequence[Tensor]) -> list[Tensor]:
+    def weights_made(self) -> list[Tensor]:
         """Room for the gradients of whole weights; 0 where none will be written."""
-        made = [result(w.shape, self.kernel.dtype, exact=True) for w in whole]
+        made = [make() for make in self.make_dweights]
         if self.without_gradient:
             for d in made:
                 d.zero_()
@@ -314,19 +327,11 @@ class BackwardCall(_Call):
 
     def states_made(self) -> list[Tensor]:
         """Room for the gradients of the states before the first step."""
-        return [torch.empty((self.B, n), dtype=self.kernel.dtype) for n in self.state_widths]
+        return [make() for make in self.make_dstates]
 
     def given_finals(self, grads: Sequence[Tensor | None]) -> list[Tensor]:
         """The adjoints of the final states, contiguous; zeros for those that have none."""
-        zeros: dict[int, Tensor] = {}
-        found = []
-        for n, final in zip(self.state_widths, grads, strict=True):
-            if final is None:
-                final = zeros.get(n)
-                if final is None:
-                    final = zeros[n] = torch.zeros((self.B, n), dtype=self.kernel.dtype)
-            found.append(final if final.is_contiguous() else final.contiguous())
-        return found
+        return [zeros if g is None else g.contiguous() for zeros, g in zip(self.zeros, grads, strict=True)]
 
     def parts(self, dweights: list[Tensor]) -> list[Tensor]:
         """The gradients of the weights as they are stored, from those of whole ones."""
@@ -391,10 +396,3 @@ class BackwardCall(_Call):
                 words[slot[name]] = g.data_ptr() + back
             words[slot[f"{name} time"]], words[slot[f"{name} batch"]] = time, batch
             words[slot[f"{name} step"]] = -time if self.reverse else time
-
-
-def _numbers(native_: Native, shape: Shape, dtype: torch.dtype) -> Tensor:
-    """The table of numbers that a kernel reads: constants of the equations, and numbers of units."""
-    units = {str(w): shape.units(w) for w in (*widths_of(shape.plan), SCALAR)}
-    values = [float.fromhex(n[6:]) if n.startswith("const ") else float(units[n]) for n in native_.numbers]
-    return torch.tensor(values or [0.0], dtype=dtype)

@@ -10,6 +10,7 @@ from ...graph.widths import SCALAR, Width
 from ...plan.forward import Product
 from ...plan.places import Place
 from .emitter import Size, Value
+from .half_operands import Operands
 from .shared import Shared
 from .sizes import HOISTED
 from .worker import Equations, Variable, Worker
@@ -40,6 +41,7 @@ class _Forward(Worker):
         self.number = {id(p): k for k, p in enumerate(every)}
         self.every = every
         self.end = Variable(self, self.rows[1])
+        self.operands = Operands(self)
 
     def run(self) -> ir.Function:
         e = self.e
@@ -76,6 +78,9 @@ class _Forward(Worker):
             row = self.frame.size(f"param {name} row")
             source = e.at(self.frame.pointer(f"param {name}"), e.mul(e.mul(j, self.lanes), row))
             to = e.at(panel, i * self.lanes)
+            if self.shared.halves:
+                self.operands.pack(source, row, there, K, to, wide)
+                continue
             pack = partial(self.library, "gw_pack_rows", source, row, there, K, to, wide)
             e.when(self._is_stale(j, source, row, there, K, to, wide), pack)
 
@@ -99,7 +104,7 @@ class _Forward(Worker):
         return e.ne(e.loop(0, rows, differs, step=LOOKS, carry=[always])[0], 0)
 
     def _weights(self, product: Product, j: Size) -> Value:
-        K = self.operand_units(product.operand)
+        K = self.operands.terms(self.operand_units(product.operand))
         block = self.e.mul(K, len(product.params) * self.lanes)
         return self.e.at(self.frame.pointer(f"weights {self.number[id(product)]}"), self.e.mul(j, block))
 
@@ -109,16 +114,17 @@ class _Forward(Worker):
         """n rows of an operand times one block's matrices, into the panel from `row` on."""
         e, K = self.e, self.operand_units(product.operand)
         panel = self.map.value(product.width, j, row)
-        weights, wide = self._weights(product, j), len(product.params) * self.lanes
+        weights, wide, terms = self._weights(product, j), len(product.params) * self.lanes, self.operands.terms(K)
         if self.has_heads(product.params):
             begin = e.mul(j, self.lanes)
-            k, end = self.met_by(begin, e.add(begin, self.lanes), self.units(product.width), K)
-            a, weights, K = e.at(a, k), e.at(weights, e.mul(k, wide)), e.sub(end, k)
+            met = self.met_by(begin, e.add(begin, self.lanes), self.units(product.width), K)
+            k, end = self.operands.part(*met)
+            a, weights, terms = e.at(a, k), e.at(weights, e.mul(k, wide)), e.sub(end, k)
         for first, count in pieces(len(product.params), len(self.shared.module.target.tile_rows)):
             right = e.at(weights, first * self.lanes)
             result = e.at(panel.base, (product.first + first) * self.lanes)
             beta = 0 if product.fresh else 1
-            self.library("gw_rows", count, a, stride, 1, K, 0, 1, right, wide, result, panel.stride, beta, n)
+            self.operands.multiply(count, a, stride, 1, terms, 0, 1, right, wide, result, panel.stride, beta, n)
 
     def _hoist(self, t0: Value, t1: Value) -> None:
         """The products of inputs for a chunk of steps: all rows at once where units are split, else step by step."""
@@ -157,8 +163,8 @@ class _Forward(Worker):
 
         def some(q: Value) -> None:
             n = e.min(HOISTED, e.sub(total, q))
-            a = e.at(x, e.mul(q, stride))
-            e.loop(lo, hi, lambda j: self._product(product, j, a, stride, e.add(row0, q), n))
+            a, apart = self.operands.one(product, (e.at(x, e.mul(q, stride)), stride), n)
+            e.loop(lo, hi, lambda j: self._product(product, j, a, apart, e.add(row0, q), n))
 
         e.loop(0, total, some, step=HOISTED)
 
@@ -176,12 +182,14 @@ class _Forward(Worker):
             row = e.add(self.map.row_of_step("value", t), first)
             there, apart = self._input_rows(product, t)
             here = e.at(scratch, e.mul(e.mul(e.sub(t, t0), n), K))
-            a, stride = e.b.select(plain, there, here), e.select(plain, apart, K)
+            found = e.b.select(plain, there, here), e.select(plain, apart, K)
+            a, stride = self.operands.one(product, found, n)
             e.loop(lo, hi, lambda j: self._product(product, j, a, stride, row, n))
 
         def whole() -> None:
             row, count = self.map.row_of_step("value", t0), e.mul(e.sub(t1, t0), n)
-            e.loop(lo, hi, lambda j: self._product(product, j, scratch, K, row, count))
+            a, stride = self.operands.one(product, (scratch, K), count)
+            e.loop(lo, hi, lambda j: self._product(product, j, a, stride, row, count))
 
         # where a thread has all rows, those of all steps of the chunk follow each other
         at_once = e.both(self.splits_units, e.b.not_(plain))
@@ -254,9 +262,10 @@ class _Forward(Worker):
         odd = e.ne(e.b.and_(t, e.i64(1)), 0)
         row0 = e.add(self.map.row_of_step("value", t), rows[0])
         n = e.sub(rows[1], rows[0])
-        operands = [self._operand(p.operand, t, rows[0]) for p in products]
+        ready = self.operands.ready(products, [self._operand(p.operand, t, rows[0]) for p in products], n)
         hoisted = [p for p in self.plan.forward.hoisted if p.width == width and first_stage]
-        fused = [(p, self._step_rows(p, t)) for p in hoisted]
+        here = e.ne(self.frame.size("fused"), 0) if hoisted else None
+        fused = self.operands.ready(hoisted, [self._step_rows(p, t) for p in hoisted], n, where=here)
 
         def inputs(j: Value) -> None:
             for product, (a, stride) in fused:
@@ -265,8 +274,8 @@ class _Forward(Worker):
         def block(k: Value) -> None:
             j = e.select(odd, e.sub(e.sub(e.add(lo, hi), 1), k), k) if width != SCALAR else k
             if fused:
-                e.when(e.ne(self.frame.size("fused"), 0), lambda: inputs(j))
-            for product, (a, stride) in zip(products, operands, strict=True):
+                e.when(here, lambda: inputs(j))
+            for product, (a, stride) in ready:
                 self._product(product, j, a, stride, row0, n)
             first = e.as_size(e.eq(k, lo))
             for work in works:

@@ -9,6 +9,7 @@ from ...plan.backward import Term
 from ...plan.forward import Product
 from .emitter import Size, Value
 from .forward import pieces
+from .memory_map import Rows
 from .sizes import COLUMNS, DEPTH, ROWS
 from .transposed import BackWorker
 
@@ -175,7 +176,7 @@ class Gradients(BackWorker):
                 count = e.min(across, e.sub(columns, c))
                 for nr in sorted({size for _, size in sizes}):
                     left = e.at(source, e.add(e.mul(q, source_row), c))
-                    self.library("gw_pack_left", left, source_row, n, count, packed, nr)
+                    self.adjoints.pack_left(left, source_row, n, count, packed, nr)
                     mine = [piece for piece in sizes if piece[1] == nr]
                     e.loop(lo, hi, lambda j, nr=nr, mine=mine: block(j, nr, mine, c, count))
 
@@ -189,12 +190,11 @@ class Gradients(BackWorker):
                 e.when(meets, lambda: product(j, nr, mine, c, count))
 
             def product(j: Value, nr: int, mine: list[tuple[int, int]], c: Value, count: Size) -> None:
-                panel = self.map.adjoint(run.width, j, e.add(row0, q))
+                panel = self.adjoints.beside(run, j, e.add(row0, q), n)
                 out = e.at(frame.pointer(f"gradient {k}"), e.mul(e.add(e.mul(j, columns), c), wide))
                 for first, _ in mine:
-                    right = e.at(panel.base, (run.first + first) * lanes)
-                    self.library("gw_columns", nr, packed, n, right, panel.stride, e.at(out, first * lanes), wide,
-                                 beta, count)  # fmt: skip
+                    right = Rows(e.at(panel.base, first * lanes), panel.stride)
+                    self.adjoints.columns(nr, packed, n, right, e.at(out, first * lanes), wide, beta, count)
 
             e.loop(0, columns, columns_from, step=across)
 

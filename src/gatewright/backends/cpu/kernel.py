@@ -20,6 +20,7 @@ from ...plan.plan import Plan
 from ...plan.program import Program
 from .build import planned
 from .calls import BackwardCall, ForwardCall
+from .halves import has_halves, pays
 from .recompute import kept_size, steps_between
 from .sizes import FEW, Shape, every_product, saved_space
 from .tables import kind_of_rows
@@ -45,6 +46,7 @@ class Kernel:
         self.program, self.real, self.target = program, real, target or host()
         self.code = replace(program, stream=0).text  # where random numbers begin is no part of the code
         self.dtype, self.lanes = DTYPES[real], self.target.lanes(real)
+        self.halves = program.halves and has_halves(self.target, real)
         self._forward: dict[tuple, ForwardCall] = {}
         self._backward: dict[tuple, BackwardCall] = {}
         self._lock = threading.Lock()
@@ -130,13 +132,18 @@ class Kernel:
         if SCALAR in planned_.forward.slots:
             unit = False  # sums of products that every thread needs: they must not add to the same place
             shape = replace(shape, unit=False)
-        if unit is None and threads > 1:
+        if unit is None:
             work = sum(shape.operand(p) * shape.padded(p.width) * len(p.params) for p in every_product(planned_))
             widest = max((shape.units(w) for w in planned_.forward.panels), default=1)
-            split = FEW * threads > B or widest >= WIDE
             threads = 1 if work * T * B < SMALL else threads
-            shape = replace(shape, threads=threads, unit=threads > 1 and split)
-        return shape
+            # one thread that takes all units, too, multiplies the inputs of many steps at once: a row alone is slow
+            split = FEW * threads > B or (threads > 1 and widest >= WIDE)
+            shape = replace(shape, threads=threads, unit=split)
+        return replace(shape, halves=pays(shape)) if self.halves else shape
+
+    def code_of(self, shape: Shape) -> str:
+        """The text of what runs a call."""
+        return (self.program if shape.halves else self.program.exact).text
 
 
 @lru_cache(maxsize=256)

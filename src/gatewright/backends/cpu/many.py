@@ -143,7 +143,7 @@ class _Given(NamedTuple):
         """All that one kind of call has in common."""
         rows = _rows(self.lengths, self.inputs[0].shape[1])
         shares = min(self.networks, thread_count()) if self.work * self.networks >= SMALL else 1
-        return rows, 1, False, shares, *((t.shape, t.stride()) for group in self[:3] for t in group)
+        return rows, 1, None, shares, *((t.shape, t.stride()) for group in self[:3] for t in group)
 
 
 def _dense(tensors: Tensors) -> list[Tensor]:

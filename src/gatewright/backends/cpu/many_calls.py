@@ -71,8 +71,8 @@ class _Others:
         self.apart[:, region.slots] = self.index[:, None] * (elements * self.item)
 
     def step_parameters(self, parameters: Parameters, elements: Sequence[int]) -> None:
-        each = np.array(elements, dtype=np.int64)[parameters.tensors]
-        self.apart[:, parameters.slots] = self.index[:, None] * (each * self.item)
+        for slot, k, _ in parameters.places:
+            self.apart[:, slot] = self.index * (elements[k] * self.item)
 
     def run(self, context: Context, beside: Beside, later: Sequence[tuple[int, int]] = ()) -> None:
         """Run all networks; `later` are slots, and by how many elements they step in this very call."""

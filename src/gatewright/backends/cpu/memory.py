@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+TINY = 1 << 16
+"""Up to this size an example of each result may be kept."""
 SMALL = 1 << 20
 """Below this size torch's own allocation is as good, and cheaper."""
 KEPT_SCRATCH = 32 << 20
@@ -130,6 +133,13 @@ def saved_buffer(count: int, dtype: torch.dtype) -> Tensor:
 def result(shape: Sequence[int], dtype: torch.dtype, *, exact: bool = False) -> Tensor:
     """A tensor with any contents for what a call gives back; its memory too is used again when nobody refers to it."""
     return _pool.take(shape, dtype, exact=exact)
+
+
+def maker(shape: Sequence[int], dtype: torch.dtype, *, exact: bool = False) -> Callable[[], Tensor]:
+    """`result` of one shape, prepared: small tensors are quicker made like another one."""
+    if math.prod(shape) * dtype.itemsize > TINY:
+        return partial(result, shape, dtype, exact=exact)
+    return partial(torch.empty_like, torch.empty(shape, dtype=dtype, device="cpu"))
 
 
 def workspace(key: str, count: int, dtype: torch.dtype) -> Tensor:

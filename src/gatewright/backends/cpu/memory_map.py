@@ -51,10 +51,6 @@ class MemoryMap:
         first = e.add(e.mul(j, rows), row)
         return Rows(e.at(self.frame.pointer(f"{kind} {width}"), e.mul(first, stride)), stride)
 
-    def panel_stride(self, kind: str, positions: int) -> Size:
-        """From one block of units to the next."""
-        return self.e.mul(self.frame.size(f"{kind} rows"), positions * self.lanes)
-
     def row_of_step(self, kind: str, t: Size) -> Size:
         """The first row of a step in the panels of values or adjoints."""
         e = self.e

@@ -21,7 +21,7 @@ from torch.autograd import forward_ad
 from ...plan.program import Program
 from ..vendor import in_transform
 from .by_reference import Given, by_reference
-from .operators import backward, forward
+from .operators import backward, direct_backward, direct_forward, forward, is_direct
 
 Found = tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]]
 Counts = tuple[int, int, int, int]
@@ -38,6 +38,7 @@ def run(
     reset: Tensor | None = None,
     seed: Tensor | None = None,
     reverse: bool = False,
+    halves: bool = False,
 ) -> Found:
     """One layer in one direction: (output, final states, every state, records), in the user's order of time.
 
@@ -52,13 +53,19 @@ def run(
         reset: (T, B) bool.
         seed: int64, one number; None where nothing is random.
         reverse: whether time runs backwards.
+        halves: whether products may round what they multiply to bfloat16.
     """
     if reset is not None and not program.reset:
         raise ValueError("reset: the program knows no resets: make it with reset=True")
     tensors = (*inputs, *weights, *states)
-    given = (lengths, reset, seed)
-    compiling = torch.compiler.is_compiling()
+    given, text = (lengths, reset, seed), program.half_text if halves else program.text
     smooth = _smooth(program)
+    if is_direct(tensors):  # nearly always: past all that the others need
+        if torch.is_grad_enabled() and True in [t.requires_grad for t in tensors]:
+            counts = (len(inputs), len(weights), len(states), smooth)
+            return _grouped(program, Direct.apply(text, counts, reverse, True, *given, *tensors))
+        return _grouped(program, direct_forward(text, inputs, weights, states, *given, reverse, False))
+    compiling = torch.compiler.is_compiling()
     if not compiling and _forward_mode():
         found = by_reference(program, inputs, weights, states, given, reverse)
         return _grouped(program, [f if i < smooth else f.detach() for i, f in enumerate(found)])
@@ -69,8 +76,8 @@ def run(
     if train or mapped:
         counts = (len(inputs), len(weights), len(states), smooth)
         function = Forward if mapped or compiling else Plain
-        return _grouped(program, function.apply(program.text, counts, reverse, train, *given, *tensors))
-    return _grouped(program, forward(program.text, inputs, weights, states, *given, reverse, False))
+        return _grouped(program, function.apply(text, counts, reverse, train, *given, *tensors))
+    return _grouped(program, forward(text, inputs, weights, states, *given, reverse, False))
 
 
 def _smooth(program: Program) -> int:
@@ -137,6 +144,13 @@ class Forward(torch.autograd.Function):
         grads = grads[: ctx.counts[3]]
         if not any(needs) or all(g is None for g in grads):
             return (None,) * (7 + len(needs))
+        if _is_simple(saved, grads):
+            inputs, weights, states = _split(leaves, ctx.counts[:2])
+            lengths, reset, seed = given
+            found = direct_backward(
+                ctx.text, saved, inputs, weights, states, outputs, lengths, reset, seed, ctx.reverse, grads, needs
+            )
+            return *(None,) * 7, *found
         if not torch.compiler.is_compiling() and _forward_mode():
             return *(None,) * 7, *_gradients(ctx.text, ctx.counts, ctx.reverse, given, leaves, grads, needs)
         arguments = (ctx.text, ctx.counts, ctx.reverse, needs, *given, saved, *leaves, *outputs)
@@ -166,7 +180,7 @@ class Forward(torch.autograd.Function):
 
 
 class Plain(torch.autograd.Function):
-    """`Forward` where nothing is transformed: a Function with a `setup_context` costs 60 µs more at every call."""
+    """`Forward` without transforms: a Function with a `setup_context` costs 60 µs more at every call."""
 
     @staticmethod
     def forward(ctx, *inputs):
@@ -177,7 +191,26 @@ class Plain(torch.autograd.Function):
     backward = Forward.backward
 
 
+class Direct(Plain):
+    """`Plain` where nobody traces or listens either: forward is the kernel itself."""
+
+    @staticmethod
+    def forward(ctx, *inputs):
+        text, counts, reverse, train, lengths, reset, seed, *tensors = inputs
+        first, second = counts[0], counts[0] + counts[1]
+        groups = tensors[:first], tensors[first:second], tensors[second:]
+        output = tuple(direct_forward(text, *groups, lengths, reset, seed, reverse, train))
+        Forward.setup_context(ctx, inputs, output)
+        return output
+
+
 _is_batched = functorch.is_legacy_batchedtensor
+
+
+def _is_simple(saved: Tensor, grads: Sequence[Tensor | None]) -> bool:
+    """Whether the kernel itself can give the gradients: one cotangent each, and nothing but numbers is asked for."""
+    there = [saved, *[g for g in grads if g is not None]]
+    return is_direct(there) and not torch.is_grad_enabled() and not any(map(_is_batched, there))
 
 
 def _each_cotangent(call: Callable, arguments: tuple, grads: Sequence[Tensor | None]) -> list[Tensor]:

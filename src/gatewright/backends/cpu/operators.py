@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from ...plan.program import Program
+from ..vendor import in_transform
 from .by_reference import are_many, shapes, widths
 
 if TYPE_CHECKING:
@@ -51,12 +53,8 @@ def _forward(
     lengths: Perhaps, reset: Perhaps, seed: Perhaps, reverse: bool, train: bool,
 ) -> list[Tensor]:  # fmt: skip
     """The outputs, and behind them one flat tensor: what backward needs, empty where there is none to come."""
-    like = inputs[0]
-    outputs, saved = _runner(program, like, states).forward(
-        _all_dense(inputs), _stored(weights, states), _all_dense(states),
-        lengths, reset, _seed(seed, states), reverse, train,
-    )  # fmt: skip
-    return [*outputs, *(saved or [like.new_empty(0)])]
+    found = direct_forward(program, inputs, weights, states, lengths, reset, seed, reverse, train)
+    return found if train else [*found, inputs[0].new_empty(0)]
 
 
 def _backward(
@@ -64,15 +62,13 @@ def _backward(
     lengths: Perhaps, reset: Perhaps, seed: Perhaps, reverse: bool, grads: Sequence[Perhaps], needs: Sequence[bool],
 ) -> list[Tensor]:  # fmt: skip
     """The gradients that are needed, of inputs, weights and states."""
-    found = _runner(program, inputs[0], states).backward(
-        [_aligned(saved)], _all_dense(inputs), _stored(weights, states), _all_dense(states), outputs,
-        lengths, reset, _seed(seed, states), reverse, [None if g is None else _dense(g) for g in grads], needs,
-    )  # fmt: skip
+    groups = inputs, weights, states, outputs
+    found = direct_backward(program, saved, *groups, lengths, reset, seed, reverse, grads, needs)
     return [g for g in found if g is not None]
 
 
 def _all_dense(tensors: Tensors) -> list[Tensor]:
-    return [_dense(t) for t in tensors]
+    return [t if t.is_contiguous() else _dense(t) for t in tensors]
 
 
 def _dense(t: Tensor) -> Tensor:
@@ -154,11 +150,39 @@ def forward(program: str, inputs: Tensors, weights: Tensors, states: Tensors, *o
     return call(program, inputs, weights, states, *options)
 
 
+def direct_forward(
+    program: str, inputs: Tensors, weights: Tensors, states: Tensors,
+    lengths: Perhaps, reset: Perhaps, seed: Perhaps, reverse: bool, train: bool,
+) -> list[Tensor]:  # fmt: skip
+    """The kernel itself: the outputs, and in training what backward needs behind them."""
+    outputs, saved = _runner(program, inputs[0], states).forward(
+        _all_dense(inputs), _stored(weights, states), _all_dense(states),
+        lengths, reset, _seed(seed, states), reverse, train,
+    )  # fmt: skip
+    return outputs + saved
+
+
 def backward(program: str, saved: Tensor, *options) -> list[Tensor]:
     """`cpu_backward`, or the kernel itself."""
     grads = [g for g in options[-2] if g is not None]
     call = _backward if _unwatched((saved, *grads)) else cpu_backward
     return call(program, saved, *options)
+
+
+def direct_backward(
+    program: str, saved: Tensor, inputs: Tensors, weights: Tensors, states: Tensors, outputs: Tensors,
+    lengths: Perhaps, reset: Perhaps, seed: Perhaps, reverse: bool, grads: Sequence[Perhaps], needs: Sequence[bool],
+) -> list[Perhaps]:  # fmt: skip
+    """The kernel itself: a gradient for each input, weight and state; None where it is not needed."""
+    return _runner(program, inputs[0], states).backward(
+        [_aligned(saved)], _all_dense(inputs), _stored(weights, states), _all_dense(states), outputs,
+        lengths, reset, _seed(seed, states), reverse, [None if g is None else _dense(g) for g in grads], needs,
+    )  # fmt: skip
+
+
+def is_direct(tensors: Tensors) -> bool:
+    """Whether there is nothing to mind but autograd: `_unwatched`, no transform of torch.func, no forward mode."""
+    return _unwatched(tensors) and not in_transform() and forward_ad._current_level < 0
 
 
 def _unwatched(tensors: Tensors) -> bool:
@@ -167,4 +191,7 @@ def _unwatched(tensors: Tensors) -> bool:
         return False
     if torch._C._get_tracing_state() is not None:
         return False
-    return all(type(t) is Tensor or type(t) is Parameter for t in tensors)
+    for t in tensors:  # noqa: SIM110 a generator takes three times as long
+        if type(t) is not Tensor and type(t) is not Parameter:
+            return False
+    return True

@@ -18,12 +18,13 @@ from typing import Any
 
 from llvmlite import ir
 
+from .drops import DROP, SIGNATURE, add_drop
 from .emitter import I32, I64, PTR, VOID, Check, Emitter, Module, Size, Value
 from .moves import MOVES, add_moves, copy_row
 from .philox import CHANCES, add_chances
 from .target import Target
 from .threads import BARRIER, MANY, add_barrier, add_many
-from .tiles import TILE, Arguments, add_tile, arguments
+from .tiles import TILE, Arguments, Tile, add_tile, arguments
 
 PRODUCTS: dict[str, Arguments] = {
     "gw_rows": {"nr": I64, **TILE, "n": I64},
@@ -33,6 +34,7 @@ PRODUCTS: dict[str, Arguments] = {
 OTHERS: dict[str, Arguments] = {  # each is described where it is made
     BARRIER: arguments("flags* thread threads phase"),
     CHANCES: arguments("dst* step_stride block_stride threshold seed stream group order* r0 r1 j0 j1"),
+    DROP: SIGNATURE,
     MANY: {"job": PTR, "threads": I32},
 }
 SIGNATURES: dict[str, tuple[ir.Type, ...]] = {
@@ -49,14 +51,15 @@ def declare(module: Module, name: str) -> ir.Function:
 def build_library(real: str, target: Target, *, check: Check | None = None) -> Module:
     """All functions of `SIGNATURES` for a dtype ("float" or "double") and an instruction set."""
     module = Module(f"library_{real}_{target.name}", real, target, check=check)
-    tiles = _Tiles(module)
-    _add_rows(module, tiles)
-    _add_columns(module, tiles)
+    tiles = Tiles(module)
+    add_rows(module, tiles)
+    add_columns(module, tiles)
     _add_pack_left(module, tiles)
     add_moves(module)
     add_barrier(module)
     add_many(module)
     add_chances(module)
+    add_drop(module)
     return module
 
 
@@ -66,11 +69,11 @@ class _Address(ir.FormattedConstant):
     function_type = ir.FunctionType(VOID, list(TILE.values()))
 
 
-class _Tiles:
+class Tiles:
     """All tiles of a module, and a table of their addresses by width and rows: less code than a switch at each call."""
 
-    def __init__(self, module: Module):
-        self.most = module.target.tile_rows
+    def __init__(self, module: Module, tile: type[Tile] | None = None):
+        self.most, self.tile = module.target.tile_rows, tile
         self.stride = max(self.most)
         kind = ir.ArrayType(PTR, self.stride * len(self.most))
         table: Any = ir.GlobalVariable(module.ir, kind, "tiles")
@@ -81,7 +84,7 @@ class _Tiles:
     def _entries(self, module: Module) -> Iterator[ir.Constant]:
         for width, most in enumerate(self.most, start=1):
             for rows in range(1, self.stride + 1):
-                name = add_tile(module, rows, width).get_reference() if rows <= most else "null"
+                name = add_tile(module, rows, width, self.tile).get_reference() if rows <= most else "null"
                 yield ir.FormattedConstant(PTR, name)
 
     def most_rows(self, e: Emitter, width: Size) -> Value:
@@ -95,7 +98,7 @@ class _Tiles:
         e.b.call(tile, [e.i64(x) for x in args])
 
 
-def _chunks(e: Emitter, n: Size, most: Size, run: Callable[[Size, Size], None]) -> None:
+def chunks(e: Emitter, n: Size, most: Size, run: Callable[[Size, Size], None]) -> None:
     """`run(first row, rows)` for each chunk of n > 0 rows."""
     # Few rows are what a single sequence has, at every step: they are one chunk without a division.
     e.when(e.lt(most, n), lambda: _cut(e, n, most, run), lambda: run(0, n))
@@ -115,8 +118,8 @@ def _cut(e: Emitter, n: Size, most: Size, run: Callable[[Size, Size], None]) -> 
     e.loop(0, count, chunk, carry=[e.i64(0)])
 
 
-def _add_rows(module: Module, tiles: _Tiles) -> None:
-    e = module.function("gw_rows", PRODUCTS["gw_rows"], public=True)
+def add_rows(module: Module, tiles: Tiles, name: str = "gw_rows") -> None:
+    e = module.function(name, PRODUCTS["gw_rows"], public=True)
     width, n = e.args["nr"], e.args["n"]
     a, rs, ks, K, step, nseg, b, bs, c, ldc, beta = (e.args[name] for name in TILE)
 
@@ -124,7 +127,7 @@ def _add_rows(module: Module, tiles: _Tiles) -> None:
         left, out = e.at(a, e.mul(first, rs)), e.at(c, e.mul(first, ldc))
         tiles.call(e, width, rows, left, rs, ks, K, step, nseg, b, bs, out, ldc, beta)
 
-    e.when(_something(e, n, beta, e.mul(K, nseg)), lambda: _chunks(e, n, tiles.most_rows(e, width), chunk))
+    e.when(_something(e, n, beta, e.mul(K, nseg)), lambda: chunks(e, n, tiles.most_rows(e, width), chunk))
     e.done()
 
 
@@ -133,19 +136,19 @@ def _something(e: Emitter, n: Size, beta: Size, K: Size) -> Value:
     return e.both(e.lt(0, n), e.b.or_(e.lt(0, K), e.eq(beta, 0)))
 
 
-def _add_columns(module: Module, tiles: _Tiles) -> None:
-    e = module.function("gw_columns", PRODUCTS["gw_columns"], public=True)
+def add_columns(module: Module, tiles: Tiles, name: str = "gw_columns") -> None:
+    e = module.function(name, PRODUCTS["gw_columns"], public=True)
     width, a, K, b, bs, c, ldc, beta, n = e.args.values()
 
     def chunk(first: Size, rows: Size) -> None:
         left, out = e.at(a, e.mul(first, K)), e.at(c, e.mul(first, ldc))
         tiles.call(e, width, rows, left, 1, rows, K, 0, 1, b, bs, out, ldc, beta)
 
-    e.when(_something(e, n, beta, K), lambda: _chunks(e, n, tiles.most_rows(e, width), chunk))
+    e.when(_something(e, n, beta, K), lambda: chunks(e, n, tiles.most_rows(e, width), chunk))
     e.done()
 
 
-def _add_pack_left(module: Module, tiles: _Tiles) -> None:
+def _add_pack_left(module: Module, tiles: Tiles) -> None:
     e = module.function("gw_pack_left", PRODUCTS["gw_pack_left"], public=True)
     src, ld, k, n, dst, width = e.args.values()
 
@@ -153,5 +156,5 @@ def _add_pack_left(module: Module, tiles: _Tiles) -> None:
         out, column = e.at(dst, e.mul(first, k)), e.at(src, first)
         e.loop(0, k, lambda i: copy_row(e, e.at(column, e.mul(i, ld)), e.at(out, e.mul(i, rows)), rows))
 
-    e.when(e.lt(0, n), lambda: _chunks(e, n, tiles.most_rows(e, width), chunk))
+    e.when(e.lt(0, n), lambda: chunks(e, n, tiles.most_rows(e, width), chunk))
     e.done()

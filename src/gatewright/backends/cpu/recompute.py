@@ -185,7 +185,7 @@ class _Chunks:
         # What lies behind an end is 0 from the beginning: no chunk behind has written there.
         saved, series = saved_buffer(again.saved.total, self.kernel.dtype), again.series_made()
         dinputs = back.inputs_made(self._shaped(0), self.T)
-        dweights, more = back.weights_made(self.whole), back.weights_made(self.whole)
+        dweights, more = back.weights_made(), back.weights_made()
         dstates, rooms, ends = (
             back.given_finals(grads[1:n]),
             (back.states_made(), back.states_made()),

@@ -43,12 +43,16 @@ class Vectors:
 
 @dataclass
 class Shared:
-    """What all functions of a kernel share; `notes` are comments, which only the source view has."""
+    """What all functions of a kernel share; `notes` are comments, which only the source view has.
+
+    halves: products multiply pairs of bfloat16 numbers.
+    """
 
     module: Module
     plan: Plan
     train: bool
     heads: int = 1
+    halves: bool = False
     fields: Fields = field(default_factory=Fields)
     constants: Constants = field(default_factory=Constants)
     notes: Notes | None = None

@@ -23,7 +23,9 @@ DEPTH = 512  # rows of it
 
 @dataclass(frozen=True)
 class Shape:
-    """The numbers of one call. `threads` share units where `unit`, else sequences."""
+    """The numbers of one call. `threads` share units where `unit`, else sequences. `halves`: products multiply pairs of
+    bfloat16 numbers.
+    """
 
     plan: Plan
     sizes: Sizes
@@ -34,6 +36,7 @@ class Shape:
     panels: int
     threads: int
     unit: bool
+    halves: bool = False
 
     def units(self, width: Width) -> int:
         return 1 if width == SCALAR else self.sizes.number(width)
@@ -51,6 +54,11 @@ class Shape:
             return self.units(planned.input_widths[place.index])
         stored = planned.states if place.kind == "state" else planned.vectors
         return self.units(next(s.width for s in stored if s.place == place))
+
+    def terms(self, product: Product) -> int:
+        """How many numbers or pairs of them a row of a product's operand has."""
+        units = self.operand(product)
+        return -(-units // 2) if self.halves else units
 
     @property
     def chunk(self) -> int:
@@ -92,6 +100,11 @@ class Space:
 def every_product(planned: Plan) -> list[Product]:
     forward = planned.forward
     return [*forward.hoisted, *(p for stage in forward.products for p in stage)]
+
+
+def every_operand(planned: Plan) -> list[Place]:
+    """What products meet, each once."""
+    return list(dict.fromkeys(p.operand for p in every_product(planned)))
 
 
 def transposed(planned: Plan) -> list[Transposed]:
@@ -150,7 +163,7 @@ def packed_space(shape: Shape) -> Space:
     """Weights as the forward kernel reads them."""
     space = Space()
     for k, product in enumerate(every_product(shape.plan)):
-        space.take(f"weights {k}", shape.operand(product) * shape.padded(product.width) * len(product.params))
+        space.take(f"weights {k}", shape.terms(product) * shape.padded(product.width) * len(product.params))
     for width, count in vector_widths(shape.plan).items():
         space.take(f"vectors {width}", shape.padded(width) * count)
     return space
@@ -166,8 +179,22 @@ def forward_space(shape: Shape, *, train: bool) -> Space:
         for stored in (*planned.states, *planned.vectors):
             space.take(stored_name(stored.place), 2 * B * shape.padded(stored.width))
     space.take("gathered", shape.threads * len(planned.input_widths) * gathered(shape))
+    if shape.halves:
+        space.take("halves", shape.threads * len(every_operand(planned)) * halved(shape))
     _take_common(space, shape)
     return space
+
+
+def paired(planned: Plan, lanes: int) -> int:
+    """The elements of a block's gradients as pairs of rows; a thread has a place for them."""
+    return max((len(p.params) for p in every_product(planned)), default=1) * lanes * DEPTH // 2
+
+
+def halved(shape: Shape) -> int:
+    """The elements of the rows of an operand as pairs; a thread has a place for each operand."""
+    widest = max((shape.operand(p) for p in every_product(shape.plan)), default=1)
+    row = -(-widest // shape.lanes) * shape.lanes // 2
+    return -(-max(shape.B, HOISTED) * row // ALIGN) * ALIGN
 
 
 def gathered(shape: Shape) -> int:
@@ -184,21 +211,26 @@ def backward_space(shape: Shape) -> Space:
     ring = 2 * shape.back_chunk * B
     for width, positions in back.panels.items():
         space.take(f"adjoint {width}", shape.blocks(width) * ring * positions * lanes)
+        if shape.halves:
+            space.take(f"adjoint halves {width}", shape.blocks(width) * ring * positions * lanes // 2)
     for k, width in enumerate(back.carries):
         space.take(f"carry {k}", 2 * shape.padded(width) * B)
     products = transposed(planned)
     space.take("products", shape.threads * len(products) * B * shape.panels * lanes)
     for p in products:
         for k, term in enumerate(p.terms):
-            space.take(f"transposed {p.index} {k}", _depth(shape, term) * shape.padded(p.width))
+            space.take(f"transposed {p.index} {k}", _depth(shape, term) // (1 + shape.halves) * shape.padded(p.width))
     for run in planned.forward.hoisted:
         name = f"transposed {run.width} {run.first} {run.operand.index}"
-        space.take(name, _depth(shape, run) * shape.padded(planned.input_widths[run.operand.index]))
+        depth = _depth(shape, run) // (1 + shape.halves)
+        space.take(name, depth * shape.padded(planned.input_widths[run.operand.index]))
     for name, width in back.totals.items():
         space.take(f"total {name}", shape.threads * shape.padded(width))
     for k, run in enumerate(every_product(planned)):
         space.take(f"gradient {k}", _depth(shape, run) * shape.operand(run))
     space.take("packed", shape.threads * packed_left())
+    if shape.halves:
+        space.take("paired", shape.threads * paired(planned, lanes))
     space.take("edge", shape.threads * ROWS * shape.panels * lanes)
     for k, width in enumerate(back.operands):
         space.take(f"operand {k}", B * shape.padded(width))

@@ -17,6 +17,8 @@ from .sizes import packed_space, rows_stored, stored_name
 from .tables import WHOLE
 from .threads import thread_count
 
+_version = Tensor._version.__get__  # pyright: ignore[reportAttributeAccessIssue]  # as a function, to be mapped
+
 
 @dataclass(frozen=True)
 class Level:
@@ -71,7 +73,7 @@ class Stepper:
         found = [torch.empty_like(self.out), *map(torch.empty_like, states)]
         output, *new = map(Tensor.data_ptr, found)
         starts += new
-        marks = [w._version for w in self.weights], [*map(Tensor.data_ptr, self.weights)]
+        marks = [*map(_version, self.weights), *map(Tensor.data_ptr, self.weights)]
         for k, one in enumerate(own):
             starts[0] = one.run(k, starts, one.output or output, marks)
         return found
@@ -80,10 +82,10 @@ class Stepper:
 class _Plan:
     """One layer's prepared call, and where its words stand."""
 
-    def __init__(self, level: Level, inputs: Sequence[Tensor], states: Sequence[Tensor]):
+    def __init__(self, level: Level, inputs: Sequence[Tensor], states: Sequence[Tensor], threads: int | None = None):
         kernel = level.kernel
         self.level = level
-        how = (False, False, WHOLE, thread_count(), None)
+        how = (False, False, WHOLE, threads or thread_count(), None)
         self.call = call = ForwardCall(kernel, how, inputs, level.weights, states)
         self.wide, self.threads = call.series[0][1], call.shape.threads
         names = [s.name for s in call.plan.states]
@@ -118,7 +120,7 @@ class _Own:
         also = {f"{stored_name(p)} start": stored_name(p) for p, _ in rows_stored(call.plan)}
         self.context.place(prepared.layout.region(call.scratch, also=also), scratch)
         self.context.place(prepared.layout.region(packed), panels)
-        self.marks: tuple[list[int], list[int]] | None = None
+        self.marks: list[int] | None = None
         self.next_phase = 1
 
     def point(self, k: int, starts: list[int]) -> None:
@@ -129,12 +131,12 @@ class _Own:
         for slot, start in zip(plan.slots, starts):  # noqa: B905 a step takes microseconds
             words[slot] = start
 
-    def run(self, k: int, starts: list[int], output: int, marks: tuple[list[int], list[int]]) -> int:
+    def run(self, k: int, starts: list[int], output: int, marks: list[int]) -> int:
         """Run one step from and to these addresses; gives where the output is."""
         self.point(k, starts)
         return self.finish(output, marks)
 
-    def finish(self, output: int, marks: tuple[list[int], list[int]]) -> int:
+    def finish(self, output: int, marks: list[int]) -> int:
         words, plan = self.words, self.plan
         words[plan.output] = output
         if plan.alias is not None:
@@ -173,7 +175,7 @@ class Carried:
     def __call__(self, inputs: tuple[Tensor, ...], out: Tensor | None = None) -> Tensor:
         """inputs: as those that it was made with; out: like `self.out`, where the output is written, if given."""
         output = torch.empty_like(self.out) if out is None else out
-        marks = [w._version for w in self.weights], [*map(Tensor.data_ptr, self.weights)]
+        marks = [*map(_version, self.weights), *map(Tensor.data_ptr, self.weights)]
         start, address = output.data_ptr(), inputs[0].data_ptr()
         for one in self.layers:
             one.words[one.plan.slots[0]] = address

@@ -34,10 +34,10 @@ def sets_of(rows: int, width: int) -> int:
     return 4 if rows * width <= 4 else 2 if rows * width <= 8 else 1
 
 
-def add_tile(module: Module, rows: int, width: int) -> ir.Function:
+def add_tile(module: Module, rows: int, width: int, kind: type[Tile] | None = None) -> ir.Function:
     """The tile of so many rows and vectors."""
     e = module.function(f"tile_{rows}x{width}", TILE)
-    tile = _Tile(e, rows, width)
+    tile = (kind or Tile)(e, rows, width)
     tile.store(tile.segments(tile.start()))
     return e.done()
 
@@ -49,7 +49,7 @@ def _frozen(e: Emitter, value: Value) -> Value:
     return freeze
 
 
-class _Tile:
+class Tile:
     """Emits one tile. Sums are listed set by set, in a set row by row."""
 
     def __init__(self, e: Emitter, rows: int, width: int):

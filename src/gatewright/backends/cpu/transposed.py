@@ -6,6 +6,7 @@ from ...graph.widths import SCALAR, Width
 from ...plan.backward import Term
 from ...plan.forward import Product
 from .emitter import Size, Value
+from .half_operands import Adjoints
 from .shared import Shared
 from .sizes import every_product
 from .worker import Worker
@@ -24,6 +25,7 @@ class BackWorker(Worker):
         self.back = self.plan.backward
         self.most = len(shared.module.target.tile_rows)
         self.runs = every_product(self.plan)
+        self.adjoints = Adjoints(self)
 
     # -- panels of blocks ----------------------------------------------------------------------------
 
@@ -49,9 +51,9 @@ class BackWorker(Worker):
 
     def pack_transposed(self, name: str, width: Width, term: Term, each: Size) -> None:
         """[panel][block of units, gate, unit][columns]: the right operand of Σ Uᵀ g."""
-        e, lanes = self.e, self.lanes
+        e, lanes, deep = self.e, self.lanes, self.adjoints.deep
         columns, rows = self.units(width), self.units(term.width)
-        depth = e.mul(self.count_of_blocks(term.width), len(term.params) * lanes)
+        depth = e.mul(self.count_of_blocks(term.width), len(term.params) * deep)
         lo, hi = self.share(e.ceil_div(self.count_of_blocks(width), each))
 
         def panel(p: Value) -> None:
@@ -66,8 +68,8 @@ class BackWorker(Worker):
                 for i, param in enumerate(term.params):
                     row = self.frame.size(f"param {param} row")
                     source = e.at(self.frame.pointer(f"param {param}"), e.add(e.mul(first, row), column))
-                    to = e.mul(e.mul(e.add(e.mul(j, len(term.params)), i), lanes), wide)
-                    self.library("gw_copy_rows", source, row, present, there, e.at(base, to), wide, wide, lanes)
+                    to = e.mul(e.mul(e.add(e.mul(j, len(term.params)), i), deep), wide)
+                    self.adjoints.pack(source, row, present, there, e.at(base, to), wide, wide)
 
             e.loop(0, self.count_of_blocks(term.width), block)
 
@@ -80,10 +82,9 @@ class BackWorker(Worker):
         """n rows of slots' gradients times a panel of packed columns of a width, a few blocks of units at a time."""
         e, lanes = self.e, self.lanes
         gates, blocks = len(term.params), self.count_of_blocks(term.width)
-        positions = self.back.panels[term.width]
-        begin = self.map.adjoint(term.width, 0, row)
-        between = self.map.panel_stride("adjoint", positions)
-        depth = e.mul(blocks, gates * lanes)
+        begin, between = self.adjoints.panel(term.width, 0, row), self.adjoints.between(term.width)
+        deep = self.adjoints.deep
+        depth = e.mul(blocks, gates * deep)
         right = e.at(self.frame.pointer(name), e.mul(e.mul(first, lanes), depth))
         right_row = e.mul(wide, lanes)
         start: Size = 0
@@ -93,11 +94,11 @@ class BackWorker(Worker):
             start, blocks = e.div(unit, lanes), e.ceil_div(end, lanes)
 
         def some(s: Value) -> None:
-            left = e.at(begin.base, e.add(e.mul(s, between), term.first * lanes))
+            left = e.at(begin.base, e.add(e.mul(s, between), term.first * deep))
             count = e.min(SEGMENTS, e.sub(blocks, s))
             beta = 1 if adds else e.as_size(e.lt(start, s))
-            b = e.at(right, e.mul(s, e.mul(gates * lanes, right_row)))
-            self.library("gw_rows", wide, left, begin.stride, 1, gates * lanes, between, count, b, right_row, to,
-                         stride, beta, n)  # fmt: skip
+            b = e.at(right, e.mul(s, e.mul(gates * deep, right_row)))
+            self.adjoints.multiply(wide, left, begin.stride, 1, gates * deep, between, count, b, right_row, to, stride,
+                                   beta, n)  # fmt: skip
 
         e.loop(start, blocks, some, step=SEGMENTS)

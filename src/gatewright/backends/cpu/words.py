@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .sizes import FEW, ROWS, Shape, gathered, packed_left, rows_stored, stored_name, transposed, widths_of
+from .sizes import FEW, ROWS, Shape, gathered, halved, packed_left, rows_stored, stored_name, transposed, widths_of
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ def common_words(shape: Shape) -> dict[str, int]:
 def forward_words(shape: Shape, run: Run, *, train: bool) -> dict[str, int]:
     ring = max(shape.T, 1) if train else shape.chunk
     words = common_words(shape) | {"chunk": shape.chunk, "gathered each": gathered(shape), "ragged": int(run.ragged)}
+    words |= {"halves each": halved(shape)} if shape.halves else {}
     words |= _value_words(shape, ring, shape.T + 1 if train else 2)
     words |= _stored_words(shape, run, words["history"])
     # with many rows of its own a thread multiplies inputs where it multiplies states: the sums are in its cache

@@ -17,6 +17,8 @@ from ...plan.places import Place
 from ...plan.stages import Stage
 from .context import Frame, blocks, units
 from .emitter import I64, PTR, Size, Value
+from .halves import HALVES
+from .halves import declare as declare_half
 from .memory_map import MemoryMap
 from .products import declare
 from .shared import Shared
@@ -28,11 +30,12 @@ WORKER = {"context": PTR, "thread": I64, "threads": I64}
 
 @dataclass(frozen=True)
 class Equations:
-    """A work as a function, and the sums over units that it adds to."""
+    """A work as a function, the sums over units that it adds to, and whether it writes gradients of slots."""
 
     width: Width
     function: ir.Function
     sums: tuple[Place, ...]
+    slots: bool
 
 
 class Variable:
@@ -68,7 +71,8 @@ class Worker:
         self.rows = self._rows()
 
     def library(self, name: str, *args: Size | Value) -> None:
-        self.e.call(declare(self.shared.module, name), *args)
+        found = declare_half if name in HALVES else declare
+        self.e.call(found(self.shared.module, name), *args)
 
     # -- shares --------------------------------------------------------------------------------------
 
@@ -247,7 +251,8 @@ class Worker:
         for work in stage:
             function = WorkFunction(self.shared, f"{name}_{work.width}", work, backward=self.backward).emit()
             sums = tuple(s.place for s in work.sinks if s.place.kind == "reduce")
-            found.append(Equations(work.width, function, sums))
+            slots = any(s.place.kind == "adjoint" for s in work.sinks)
+            found.append(Equations(work.width, function, sums, slots))
         return found
 
     def without_units(self, works: Sequence[Equations], none: Value, rows: tuple[Size, Size]) -> None:

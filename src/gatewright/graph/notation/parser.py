@@ -48,6 +48,8 @@ def parse(text: str, name: str | None = None, doc: str = "") -> Cell:
 
     if not isinstance(text, str):
         raise CellError(f"parse: expected the equations as a str, not a {type(text).__name__}")
+    if not isinstance(doc, str):
+        raise CellError(f"parse: expected a docstring as doc, got {doc!r}")
     read = Syntax(text).read()
     called = name or (read.header.name if read.header else "cell")
     return Cell.of_graph(Builder(read).graph(called), called, doc)

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...graph import Cell
 from .. import arguments
 from ..gate_orders import ONNX, GateOrder
+from .onnx_cells import cell_of, layer_of, onnx_gru, onnx_lstm, onnx_rnn
 from .plain import (
     GRU_AFTER,
     GRU_BEFORE,
@@ -39,7 +41,15 @@ INPUTS = {
     "GRU": ("X", "W", "R", "B", "sequence_lens", "initial_h"),
     "RNN": ("X", "W", "R", "B", "sequence_lens", "initial_h"),
 }
-_USUAL = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
+USUAL = (
+    (onnx_lstm, PLAIN_LSTM),
+    (onnx_lstm.with_(peepholes="ifo"), PEEPHOLE_LSTM),
+    (onnx_gru, GRU_AFTER),
+    (onnx_gru.with_(before=True), GRU_BEFORE),
+    (onnx_rnn, RNN_TANH),
+    (onnx_rnn.with_(squash="Relu"), RNN_RELU),
+)
+"""What is in other libraries too; of ours these are layers of the zoo's cells."""
 
 
 def from_onnx(model: Any, weights: Mapping[str, Any] | None = None, *, name: str | None = None) -> nn.Module:
@@ -53,11 +63,12 @@ def from_onnx(model: Any, weights: Mapping[str, Any] | None = None, *, name: str
 
     Returns a layer of one or two directions, `batch_first` where the node has layout=1; for direction="reverse" a
     `gw.convert.Reversed`. What the node is given at each call stays so: sequence_lens is `lengths=`, initial_h and
-    initial_c are `hx`.
+    initial_c are `hx`. A node with clip, input_forget or activations of its own becomes a `gw.Recurrent` of a cell with
+    just these equations: `print(layer.cell)`.
 
     Raises:
-        ValueError: clipping, coupled gates, other activations than the usual ones (and relu for RNN), weights that
-            are computed, or whose shapes do not fit.
+        ValueError: activations that ONNX does not have or that differ between directions, weights that are computed,
+            or whose shapes do not fit.
 
     >>> import gatewright as gw, numpy as np
     >>> from onnx import helper
@@ -68,10 +79,14 @@ def from_onnx(model: Any, weights: Mapping[str, Any] | None = None, *, name: str
     node, held = _node_and_weights(model, weights, name)
     where = f"{node.op_type} {_title(node)!r}"
     settings = _settings(node)
-    kind = _kind(node.op_type, settings, where, peepholes="P" in _given(node))
-    arrays = _arrays(node, held, where)
-    plain = Plain(kind, [_directions(ONNX[node.op_type], arrays, settings, where)])
-    layer = make(plain, batch_first=settings.get("layout", 0) == 1)
+    cell = cell_of(node.op_type, settings, where, peepholes="P" in _given(node))
+    directions = _directions(ONNX[node.op_type], _arrays(node, held, where), settings, where)
+    batch_first = settings.get("layout", 0) == 1
+    kind = _usual(cell)
+    if kind is None:
+        layer = layer_of(cell, directions, batch_first=batch_first)
+    else:
+        layer = make(Plain(kind, [directions]), batch_first=batch_first)
     return Reversed(layer) if settings.get("direction") == "reverse" else layer
 
 
@@ -151,24 +166,9 @@ def _arrays(node: Any, held: Mapping[str, Any], where: str) -> dict[str, torch.T
     return {word: tensor(held[key]) for word, key in keys.items()}
 
 
-def _kind(op: str, settings: Mapping[str, Any], where: str, *, peepholes: bool) -> Kind:
-    """Which recurrence a node is; everything that we would compute otherwise is refused."""
-    for setting, remedy in (
-        ("clip", "write a cell with minimum and maximum, and load the weights into its layer.weights()"),
-        ("input_forget", "gw.Recurrent('cifg') is such a layer; load the weights into its layer.weights()"),
-    ):
-        if settings.get(setting):
-            raise arguments.wrong(f"{where}: {setting}", "none", settings[setting], remedy)
-    usual = _USUAL[op] * (2 if settings.get("direction") == "bidirectional" else 1)
-    activations = [a.lower() for a in settings.get("activations", usual)]
-    if op == "RNN" and set(activations) == {"relu"}:
-        return RNN_RELU
-    if activations != usual:
-        expected = f"{usual}" + (" (or relu)" if op == "RNN" else "")
-        raise arguments.wrong(f"{where}: activations", expected, activations, "write the cell with its own functions")
-    if op == "GRU":
-        return GRU_AFTER if settings.get("linear_before_reset") else GRU_BEFORE
-    return {"LSTM": PEEPHOLE_LSTM if peepholes else PLAIN_LSTM, "RNN": RNN_TANH}[op]
+def _usual(cell: Cell) -> Kind | None:
+    """The recurrence that other libraries have too; None where it is ONNX's alone."""
+    return next((kind for usual, kind in USUAL if (usual.name, usual.hyper) == (cell.name, cell.hyper)), None)
 
 
 def _directions(order: GateOrder, arrays: Mapping[str, torch.Tensor], settings: Mapping, where: str):

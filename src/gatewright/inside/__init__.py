@@ -1,0 +1,46 @@
+"""See inside a recurrent network: recording, interventions, measures and pictures."""
+
+from .clamp import clamp
+from .effects import Effect, Side, compare, gate_effects, unit_effects
+from .gradients import gradient_flow, sensitivity
+from .memory import Saturation, memory_horizon, saturation, warnings
+from .pictures import (
+    Picture,
+    Watch,
+    coloured_text,
+    flow,
+    heatmaps,
+    history,
+    horizons,
+    side_by_side,
+    unit,
+)
+from .record import record
+from .tape import Run, Track
+
+__all__ = [
+    "Effect",
+    "Picture",
+    "Run",
+    "Saturation",
+    "Side",
+    "Track",
+    "Watch",
+    "clamp",
+    "coloured_text",
+    "compare",
+    "flow",
+    "gate_effects",
+    "gradient_flow",
+    "heatmaps",
+    "history",
+    "horizons",
+    "memory_horizon",
+    "record",
+    "saturation",
+    "sensitivity",
+    "side_by_side",
+    "unit",
+    "unit_effects",
+    "warnings",
+]
