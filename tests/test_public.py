@@ -42,7 +42,7 @@ def test_version():
     assert gw.__version__ == project["version"]
 
 
-LAYERS = ["graph", "cells", "gradient", "plan", "backends", "nn", "export", "inside", "tasks", "cli"]
+LAYERS = ["graph", "cells", "gradient", "plan", "backends", "nn", "export", "inside", "tasks", "explorer", "cli"]
 """What stands later may import what stands before it. `cells` uses the words of `graph`; nothing else is crossed."""
 
 

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_padded_sequence
 
 import gatewright as gw
 from cases import case_for, generator, sequence_inputs
+from gatewright.nn.by_kernel import _program
 
 X = torch.randn(7, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 LENGTHS = [7, 3, 0, 5]
@@ -116,6 +118,8 @@ def test_steps_run_changed_too():
         ({"f": lambda f: f @ f}, "matrix product"),
         ({"f": lambda f: gw.affine(f)}, "weights of its own"),
         ({"f": lambda f: None}, "f returns"),
+        ({"f": lambda f: gw.previous(f)}, "looks back at an input"),
+        ({"f": float("nan")}, "f: expected a number, got nan"),
         ({"f": 1.0, "units": [5]}, "units: expected units from 0 to 4"),
         ({"f": 1.0, "units": [0.5]}, "units: expected a unit's number"),
         ({"f": 1.0, "steps": [0.5]}, "steps: expected a step"),
@@ -133,5 +137,104 @@ def test_mistakes_are_explained(options, message):
 
 def test_a_vendors_equations_stay_as_they_are():
     layer = gw.LSTM(3, 5, backend="vendor", dtype=torch.float64)
-    with gw.clamp(layer, f=1.0), pytest.raises(ValueError, match="backend='cpu' or 'reference' runs changed equations"):
+    for x in (X, pack_padded_sequence(X, [3, 7, 1, 5], enforce_sorted=False)):
+        with gw.clamp(layer, f=1.0), pytest.raises(ValueError, match="'cpu' or 'reference' runs changed equations"):
+            layer(x)
+
+
+def test_numbers_compile_nothing():
+    layer = gw.LSTM(3, 5, dtype=torch.float64)
+
+    def moved(value: float, k: int) -> int:
+        with gw.clamp(layer, f=value, units=[k], steps=[k]), gw.record(layer, ["c"]):
+            layer(X)
+        with gw.clamp(layer, f=lambda f: 0.5 * f):  # another function each time, and the same equations
+            layer(X)
+        return _program.cache_info().misses
+
+    assert moved(0.0, 4) == moved(0.25, 0) == moved(1.0, 1)
+
+
+def test_a_tensor_gets_its_gradient():
+    layer, found = gw.LSTM(3, 5, dtype=torch.float64), []
+    for layer.backend in ("cpu", "reference"):
+        f = torch.full((5,), 0.5, dtype=torch.float64, requires_grad=True)
+        with gw.clamp(layer, f=f, units=[0, 2]):
+            layer(X)[0].square().sum().backward()
+        found.append(f.grad)
+    torch.testing.assert_close(*found)
+    assert (found[0] != 0).tolist() == [True, False, True, False, False]
+
+
+def test_tensors_lie_as_the_input_does():
+    values = torch.rand(7, 4, 5, dtype=torch.float64)
+    lengths = [3, 7, 1, 5]
+    layer = gw.LSTM(3, 5, dtype=torch.float64)
+    with gw.clamp(layer, f=values), gw.record(layer, ["f"]) as tape:
+        layer(pack_padded_sequence(X, lengths, enforce_sorted=False))
+    for b, length in enumerate(lengths):
+        assert torch.equal(tape["f"][:length, b], values[:length, b])
+    with gw.clamp(layer, f=values[:, 0]), gw.record(layer, ["f"]) as tape:
+        layer(X[:, 0])
+    assert torch.equal(tape["f"], values[:, 0])
+    with (
+        gw.clamp(layer, f=values[1:]),
+        pytest.raises(ValueError, match=r"f: expected \(5,\) or \(7, 4, 5\) in this call"),
+    ):
         layer(X)
+
+
+def test_steps_that_are_not_there():
+    layer = gw.LSTM(3, 5, dtype=torch.float64)
+    with (
+        gw.clamp(layer, f=1.0, steps=[50]),
+        pytest.raises(ValueError, match="steps: expected steps of a sequence of 7"),
+    ):
+        layer(X)
+
+
+def test_nothing_is_changed_where_nothing_is_meant():
+    layer = gw.LSTM(3, 5, dtype=torch.float64)
+    plain, _ = layer(X)
+    for where in ({"units": []}, {"steps": []}, {"steps": slice(50, None)}):
+        with gw.clamp(layer, f=0.0, **where):
+            torch.testing.assert_close(layer(X)[0], plain)
+
+
+def test_a_scalar_can_be_held():
+    @gw.cell
+    def averaging(x, h):
+        s = gw.mean(h)
+        return gw.tanh(gw.affine(x, h) + s, name="h")
+
+    layer = gw.Recurrent(averaging, 3, 5, dtype=torch.float64)
+    for change in ({"s": 0.25}, {"s": lambda s: 2 * s}, {"s": torch.tensor([0.5], dtype=torch.float64)}):
+        with gw.clamp(layer, **change):
+            found, expected = results(layer, "cpu"), results(layer, "reference")
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_widths_that_differ_from_layer_to_layer():
+    @gw.cell
+    def squashing(x, h):
+        e = gw.tanh(x)
+        return gw.tanh(gw.affine(e, h), name="h")
+
+    layer = gw.Recurrent(squashing, 3, 5, num_layers=2, dtype=torch.float64)
+    with gw.clamp(layer, e=0.5, layer=1, units=[4]), gw.record(layer, ["e"]) as tape:
+        layer(X)
+    assert bool((tape.track(layer=1)["e"][..., 4] == 0.5).all())
+    with pytest.raises(ValueError, match="units: expected units from 0 to 2"):
+        gw.clamp(layer, e=0.5, units=[4])
+
+
+def test_put_on_again():
+    layer = gw.LSTM(3, 5, dtype=torch.float64)
+    held = gw.clamp(layer, f=0.0)
+    changed, _ = layer(X)
+    held.remove()
+    plain, _ = layer(X)
+    with held:
+        torch.testing.assert_close(layer(X)[0], changed)
+    torch.testing.assert_close(layer(X)[0], plain)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import gatewright as gw
+from gatewright.nn.by_kernel import _program
 from gatewright.nn.lens import ANCHOR
 
 
@@ -148,6 +149,28 @@ def test_the_gate_that_does_the_work_is_found():
     assert found[0].change > 1e-4
     assert all(abs(effect.change) < 1e-12 for effect in found[1:])
     assert layer.lenses == ()
+
+
+def test_gates_are_held_by_one_program():
+    layer, x = gw.Recurrent("cifg", 3, 6), torch.randn(9, 2, 3)
+    names = ["f", "g", "o"]
+    with gw.record(layer, names):
+        layer(x)
+    made = _program.cache_info().misses
+    found = gw.inside.gate_effects(layer, lambda m: m(x)[0].sum(), names, to="closed")
+    assert _program.cache_info().misses == made + 1
+    assert sorted(effect.name for effect in found) == names
+    for effect in found:
+        with torch.no_grad(), gw.clamp(layer, **{effect.name: 0.0}):
+            assert effect.after == pytest.approx(float(layer(x)[0].sum()), abs=1e-5)
+
+
+def test_effects_of_what_is_not_there():
+    layer, x = gw.LSTM(3, 5), torch.randn(9, 2, 3)
+    with pytest.raises(ValueError, match="names: no layer of the model has a value 'q'"):
+        gw.inside.gate_effects(layer, lambda m: m(x)[0].sum(), ["q"])
+    with pytest.raises(ValueError, match="module: expected the name of a recurrent layer: ''"):
+        gw.inside.unit_effects(layer, lambda m: m(x)[0].sum(), [0], module="lstm")
 
 
 def test_effects_of_units_and_of_models_with_several_layers():

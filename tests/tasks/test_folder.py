@@ -40,6 +40,7 @@ def test_the_format_as_it_is_written_down(folder: Path) -> None:
         "config.json",
         "metrics.json",
         "model.safetensors",
+        "report.html",
     ]
     with safetensors.safe_open(str(folder / "model.safetensors"), "pt") as file:
         metadata = file.metadata()
@@ -187,7 +188,7 @@ def test_a_tampered_checkpoint_is_refused_by_its_name(folder: Path, prose: str, 
         LanguageModel.resume(folder, prose, updates=4)
 
 
-@pytest.mark.parametrize("name", ["config.json", "metrics.json", "model.safetensors", "checkpoints"])
+@pytest.mark.parametrize("name", ["config.json", "metrics.json", "model.safetensors", "report.html", "checkpoints"])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_somebody_elses_files_stay(small: Settings, prose: str, tmp_path: Path, name: str, overwrite: bool) -> None:
     (tmp_path / name).mkdir() if name == "checkpoints" else (tmp_path / name).write_text("{}")
@@ -237,6 +238,7 @@ def test_overwriting_keeps_the_old_run_until_the_new_one_is_saved(
         "config.json",
         "metrics.json",
         "model.safetensors",
+        "report.html",
     ]
     assert [p.name for p in (folder / "checkpoints").iterdir()] == ["00000001"]
 

@@ -110,6 +110,7 @@ def test_killed_and_resumed(small: Settings, tmp_path: Path, prose_file: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the model is saved, its report is not")
 def test_a_full_disk_at_any_write_leaves_the_checkpoint_before(
     small: Settings, tmp_path: Path, prose_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from gatewright.cli.errors import exit_codes, stopped
 from gatewright.cli.options import settings_options
 from gatewright.tasks import LanguageModel
 from gatewright.tasks.errors import SettingsError
+from gatewright.tasks.folder import REPORT
 from gatewright.tasks.language_settings import LanguageSettings
 from gatewright.tasks.progress import metrics_table
 from gatewright.tasks.sampling import Sampling
@@ -57,6 +58,21 @@ def train(
             stopped(model.stopped, f"stopped after update {model.metrics['updates']}; go on with: {again}")
         if model.leads:
             _print(metrics_table(out, model.summary()))
+            print(f"report: {Path(out) / REPORT}", flush=True)
+
+
+@app.command()
+def report(
+    folder: FolderArgument,
+    text: Annotated[Path | None, typer.Argument(help="The text of the training, where it has moved.")] = None,
+    valid: Annotated[Path | None, typer.Option(help="Its validation text, where it had one of its own.")] = None,
+    files: Pattern = "*",
+    out: Annotated[Path | None, typer.Option(help="The page to write (default: report.html in the folder).")] = None,
+) -> None:
+    """Write the report of a model's training again: scores, curves, examples, gates."""
+    with exit_codes():
+        page = LanguageModel.load(folder).report(text, validation=valid, pattern=files)
+        print(page.save(out or folder / REPORT), flush=True)
 
 
 @app.command()
@@ -78,6 +94,32 @@ def generate(
     """Write text that goes on from a prompt."""
     with exit_codes():
         print(LanguageModel.load(folder).to(device).generate(prompt, **settings), flush=True)
+
+
+@app.command()
+def units(
+    folder: FolderArgument,
+    text: Annotated[Path, typer.Argument(help="A text that the model has not seen, one file.")],
+    follow: Annotated[
+        str,
+        typer.Option(
+            help="brackets, depth, quotes, indent or line of Python source; or next:is,are (which comes next)."
+        ),
+    ] = "brackets",
+    top: Annotated[int, typer.Option(help="How many units.")] = 5,
+    out: Annotated[Path | None, typer.Option(help="A picture: the text coloured by the best unit.")] = None,
+) -> None:
+    """Which units follow something known about a text: found on one half of it, scored on the other."""
+    with exit_codes():
+        model = LanguageModel.load(folder)
+        found = model.follow(text, follow, top=top)
+        for unit in found.units:
+            print(unit, flush=True)
+        if out is not None:
+            best = found.units[0]
+            library = "html" if out.suffix == ".html" else "matplotlib"
+            found.picture(best, library=library, title=f"{best.name}, unit {best.unit}: {follow}").save(out)
+            print(out, flush=True)
 
 
 def _refuse_with_resume(given: dict[str, bool]) -> None:

@@ -8,7 +8,9 @@ import typer
 
 from gatewright.cli import errors
 from gatewright.cli.diagram import diagram
+from gatewright.cli.explore import explore
 from gatewright.cli.language import app as language
+from gatewright.cli.report import report
 
 __all__ = ["app", "run"]
 
@@ -20,6 +22,8 @@ app = typer.Typer(
 )
 app.add_typer(language, name="language")
 app.command()(diagram)
+app.command()(explore)
+app.command()(report)
 
 
 @app.callback()

@@ -16,17 +16,17 @@ from .trace import Tracer, tracing
 from .value import Value, lift
 
 OLD = "value before"
-"""The name of the input that stands for the old value in an expression."""
+"""The name of the state that stands for the old value in an expression."""
 
 
 def expression(function: Callable, name: str) -> Node:
-    """What a function of one value makes of it, over an input called `OLD`; it is traced, like a cell.
+    """What a function of one value makes of it, over a state called `OLD`; it is traced, like a cell.
 
     Raises:
         CellError: it is no expression of a cell's operations, or has weights of its own.
     """
     with tracing(Tracer(function, name)) as tracer:
-        before = Value(node("input", attr=OLD))
+        before = Value(node("state", attr=OLD))
         found = lift(tracer.call(function, (before,), {}), f"what the function for {name} returns").node
     if owned := [n.attr.name for n in topological([found]) if n.op == "param"]:
         raise CellError(f"{name}: the function makes weights of its own ({', '.join(owned)}); take what the cell has")

@@ -1,7 +1,9 @@
 """See inside a recurrent network: recording, interventions, measures and pictures."""
 
+from . import labels
 from .clamp import clamp
 from .effects import Effect, Side, compare, gate_effects, unit_effects
+from .find import Found, find_units
 from .gradients import gradient_flow, sensitivity
 from .memory import Saturation, memory_horizon, saturation, warnings
 from .pictures import (
@@ -20,6 +22,7 @@ from .tape import Run, Track
 
 __all__ = [
     "Effect",
+    "Found",
     "Picture",
     "Run",
     "Saturation",
@@ -29,12 +32,14 @@ __all__ = [
     "clamp",
     "coloured_text",
     "compare",
+    "find_units",
     "flow",
     "gate_effects",
     "gradient_flow",
     "heatmaps",
     "history",
     "horizons",
+    "labels",
     "memory_horizon",
     "record",
     "saturation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -11,20 +12,22 @@ from torch import Tensor, nn
 
 from ..graph.alter import expression
 from ..graph.errors import suggestion
-from ..graph.node import const
 from ..nn import arguments
-from ..nn.lens import Change, Lens, Mask
+from ..nn.lens import Change, Given, Lens, Mask
 from ..nn.stack import Stack
-from .layers import layers_of, put_on, taken_off
+from .layers import called, layers_of, put_on, taken_off
 
-Changed = tuple[Change, Tensor | None, Mask]
+Changed = tuple[Change, Given, Mask]
 
 
 class clamp:  # it is called like a function, and used in `with`, as `torch.no_grad` is
     """Hold or change values inside a model's recurrent layers: what does a gate do, what if a unit were not there?
 
     The equations are rewritten and compiled, so a changed model runs by the same kernels, has gradients, and can be
-    recorded. It lasts from the call on, until the end of a `with` block or `.remove()`.
+    recorded. It lasts from the call on, until the end of a `with` block or `.remove()`; `with` puts it on again.
+
+    Which value is changed is compiled, and what a function does; numbers, tensors, units and steps are not, so moving
+    a slider costs nothing.
 
     Args:
         model: a recurrent layer, or a module with some inside.
@@ -34,8 +37,8 @@ class clamp:  # it is called like a function, and used in `with`, as `torch.no_g
         layer: only in this layer of a stack, from 0.
         reverse: only in this direction.
         values: by the equations' names, what each becomes: a number; a tensor (width,), or (T, B, width) laid out as
-            the layer's input is; or a function of the value in gatewright's own operations, such as
-            `f=lambda f: 0.5 * f`. A state's name is its new value: `h=0, c=0` with `units=` takes units away.
+            the layer's input is, which gets its gradient; or a function of the value in gatewright's own operations,
+            such as `f=lambda f: 0.5 * f`. A state's name is its new value: `h=0, c=0` with `units=` takes units away.
 
     Raises:
         TypeError, ValueError: an argument is wrong, or no layer has a value of that name.
@@ -63,10 +66,7 @@ class clamp:  # it is called like a function, and used in `with`, as `torch.no_g
     ):
         layers = layers_of(model)
         if module is not None:
-            layers = {found: name for found, name in layers.items() if name == module}
-            if not layers:
-                names = ", ".join(repr(name) for name in layers_of(model).values())
-                raise arguments.wrong("module", f"the name of a recurrent layer: {names}", repr(module))
+            layers = called(module, layers)
         if not values:
             raise ValueError("clamp: nothing to change; give values by name, such as f=1.0")
         self._on: list[tuple[Stack, Lens]] = []
@@ -79,7 +79,7 @@ class clamp:  # it is called like a function, and used in `with`, as `torch.no_g
             _check_place(found, layer, reverse)
             there = _changeable(found)
             changes = tuple(
-                _change(found, name, value, units, steps) for name, value in values.items() if name in there
+                _change(found, layer, name, value, units, steps) for name, value in values.items() if name in there
             )
             if changes:
                 self._on.append((found, Lens(changes=changes, layer=layer, reverse=reverse)))
@@ -88,9 +88,9 @@ class clamp:  # it is called like a function, and used in `with`, as `torch.no_g
     def remove(self) -> None:
         """Let go."""
         taken_off(self._on)
-        self._on = []
 
     def __enter__(self) -> Self:
+        put_on(self._on)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -111,22 +111,25 @@ def _check_place(layer: Stack, k: int | None, reverse: bool | None) -> None:
         raise arguments.wrong("reverse", "False", True, "this layer has one direction")
 
 
-def _change(layer: Stack, name: str, value: Any, units: Any, steps: Any) -> Changed:
-    width = layer._layers[0].sizes.of(layer.equations.watchable()[name])
-    given = None
+def _change(layer: Stack, k: int | None, name: str, value: Any, units: Any, steps: Any) -> Changed:
+    there = layer._layers if k is None else layer._layers[k : k + 1]
+    width = min(one.sizes.of(layer.equations.watchable()[name]) for one in there)
+    made, given = None, None
     if isinstance(value, Tensor):
-        given, made = _tensor(name, value, width), const(0.0)
+        given = _tensor(name, value, width)
     elif isinstance(value, numbers.Real) and not isinstance(value, bool):
-        made = const(float(value))
+        given = float(value)
+        if math.isnan(given):
+            raise arguments.wrong(name, "a number", value)
     elif callable(value):
         made = expression(value, name)
     else:
         raise TypeError(f"{name}: expected a number, a tensor or a function of the value, got {type(value).__name__}")
-    return Change(name, made, given is not None), given, Mask(_units(units, width), _steps(steps))
+    return Change(name, made), given, Mask(_units(units, width), _steps(steps))
 
 
 def _tensor(name: str, value: Tensor, width: int) -> Tensor:
-    if value.dim() not in (1, 3) or value.shape[-1] != width or not value.is_floating_point():
+    if value.dim() not in (1, 2, 3) or value.shape[-1] != width or not value.is_floating_point():
         expected = f"floating-point numbers ({width},), or (T, B, {width}) laid out as the layer's input"
         raise arguments.wrong(name, expected, f"{value.dtype} {tuple(value.shape)}")
     return value
@@ -135,7 +138,7 @@ def _tensor(name: str, value: Tensor, width: int) -> Tensor:
 def _units(units: Any, width: int) -> Tensor | None:
     if units is None:
         return None
-    found = torch.as_tensor(units)
+    found = _whole(units)
     if found.dtype == torch.bool:
         if tuple(found.shape) != (width,):
             raise arguments.wrong("units", f"a mask of {width} units", f"shape {tuple(found.shape)}")
@@ -151,7 +154,13 @@ def _units(units: Any, width: int) -> Tensor | None:
 def _steps(steps: Any) -> Tensor | slice | None:
     if steps is None or isinstance(steps, slice):
         return steps
-    found = torch.atleast_1d(torch.as_tensor(steps))
+    found = torch.atleast_1d(_whole(steps))
     if found.dim() != 1 or found.is_floating_point() or found.dtype == torch.bool:
         raise arguments.wrong("steps", "a step, a list of steps, or a slice", repr(steps))
     return found
+
+
+def _whole(given: Any) -> Tensor:
+    """A tensor of what should be whole numbers; an empty list has none of another kind."""
+    found = torch.as_tensor(given)
+    return found if found.numel() else found.long()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,12 @@ from ..graph.ops import SQUASHING
 from ..nn import arguments
 from .clamp import clamp
 from .gradients import gradient_flow
-from .layers import layers_of
+from .layers import called, check_known, layers_of, listed
 from .memory import Saturation, memory_horizon, saturation, steps_of
 from .record import record
 from .tape import Track
 
-TO = ("mean", "open", "closed")
-EDGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+TO = {"mean": None, "open": 1.0, "closed": 0.0}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Effect:
 def gate_effects(
     model: nn.Module,
     metric: Callable[[nn.Module], float | Tensor],
-    names: Sequence[str] | None = None,
+    names: Sequence[str] | str | None = None,
     *,
     to: str = "mean",
 ) -> list[Effect]:
@@ -53,7 +53,8 @@ def gate_effects(
 
     Args:
         model: a recurrent layer, or a module with some inside.
-        metric: what is measured, given the model; it is called once for each gate, without gradients.
+        metric: what is measured, given the model; it is called once, and once more for each gate of each recurrent
+            layer, without gradients. All gates of a layer are held by the same compiled kernel.
         names: which values; default every squashed one (gates and candidates).
         to: "mean", each unit's mean over what the metric runs; "open", 1; or "closed", 0.
 
@@ -69,21 +70,22 @@ def gate_effects(
     """
     if to not in TO:
         raise arguments.wrong("to", " or ".join(map(repr, TO)), repr(to))
-    layers = layers_of(model)
-    with torch.no_grad(), record(model, keep="all") as tape:
+    layers, wanted = layers_of(model), listed("names", names)
+    check_known("names", wanted or (), [name for layer in layers for name in layer.equations.names])
+    with torch.no_grad(), record(model, wanted, keep="all") as tape:
         before = float(metric(model))
     found = []
     for layer, module in layers.items():
+        gates = [n for n, root in layer.equations.names.items() if (n in wanted if wanted else root.op in SQUASHING)]
         tracks = [track for track in tape.tracks if track.module == module]
-        squashed = [name for name, n in layer.equations.names.items() if n.op in SQUASHING]
-        for name in squashed if names is None else [n for n in names if n in layer.equations.names]:
-            holds = [_held(model, track, name, to) for track in tracks]
-            try:
-                with torch.no_grad():
-                    after = float(metric(model))
-            finally:
-                for hold in holds:
-                    hold.remove()
+        values = [(track, gate, _held(track, gate, to)) for track in tracks for gate in gates]
+        for name in gates:
+            with ExitStack() as held, torch.no_grad():
+                for track, gate, value in values:  # all are there, which one is held is no matter of equations
+                    how: dict[str, Any] = {"units": None if gate == name else [], gate: value}
+                    there = clamp(model, module=module, layer=track.layer, reverse=track.reverse, **how)
+                    held.enter_context(there)
+                after = float(metric(model))
             found.append(Effect(module, name, before, after))
     return sorted(found, key=lambda effect: -abs(effect.change))
 
@@ -92,7 +94,7 @@ def unit_effects(
     model: nn.Module, metric: Callable[[nn.Module], float | Tensor], units: Sequence[int], *, module: str | None = None
 ) -> list[Effect]:
     """What each unit does: the metric with all of its states held at 0, the largest change first."""
-    layers = {layer: name for layer, name in layers_of(model).items() if module in (None, name)}
+    layers = layers_of(model) if module is None else called(module, layers_of(model))
     found = []
     with torch.no_grad():
         before = float(metric(model))
@@ -104,11 +106,9 @@ def unit_effects(
     return sorted(found, key=lambda effect: -abs(effect.change))
 
 
-def _held(model: nn.Module, track: Track, name: str, to: str) -> clamp:
-    value = steps_of(track, name)
-    closed, opened = EDGES.get(track.cell.graph.names[name].op, (0.0, 1.0))
-    held: Any = {"mean": value.mean(0).to(track[name].dtype), "open": opened, "closed": max(closed, 0.0)}[to]
-    return clamp(model, module=track.module, layer=track.layer, reverse=track.reverse, **{name: held})
+def _held(track: Track, name: str, to: str) -> Tensor | float:
+    """What a gate is held at."""
+    return steps_of(track, name).mean(0).to(track[name].dtype) if to == "mean" else TO[to]
 
 
 # -- side by side ----------------------------------------------------------------------------------------------

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import nn
 
+from ..graph.errors import suggestion
 from ..nn import arguments
 from ..nn.convolution import ConvRecurrent
 from ..nn.ensemble import Ensemble
-from ..nn.lens import Lens
+from ..nn.lens import Lens, Lenses
 from ..nn.stack import Stack
 
 
@@ -33,15 +36,55 @@ def layers_of(model: nn.Module) -> dict[Stack, str]:
 
 
 def put_on(lenses: Sequence[tuple[Stack, Lens]]) -> None:
-    for layer, lens in lenses:
-        layer.lenses = (*layer.lenses, lens)
+    """Those that are not on already."""
+    with _lock:
+        for layer, lens in lenses:
+            if lens not in layer.lenses:
+                layer.lenses = Lenses((*layer.lenses, lens))
 
 
 def taken_off(lenses: Sequence[tuple[Stack, Lens]]) -> None:
-    """A layer without any is as it was before: a copy or a file knows nothing of them."""
-    for layer, lens in lenses:
-        left = tuple(other for other in layer.lenses if other is not lens)
-        if left:
-            layer.lenses = left
-        elif "lenses" in layer.__dict__:
-            del layer.lenses
+    """A layer without any is as it was before."""
+    with _lock:
+        for layer, lens in lenses:
+            left = Lenses(other for other in layer.lenses if other is not lens)
+            if left:
+                layer.lenses = left
+            elif "lenses" in layer.__dict__:
+                del layer.lenses
+
+
+_lock = threading.Lock()
+
+
+# -- names of values -------------------------------------------------------------------------------------------
+
+
+def listed(argument: str, names: Any) -> tuple[str, ...] | None:
+    """The names that were given; None for all."""
+    if names is None:
+        return None
+    found = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Sequence) else None
+    if found is None or not all(isinstance(name, str) for name in found):
+        raise TypeError(f"{argument}: expected names of values such as 'f', got {names!r}")
+    return tuple(dict.fromkeys(found))
+
+
+def check_known(argument: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Every name is that of a value in some layer."""
+    there = list(dict.fromkeys(known))
+    for name in names:
+        if name not in there:
+            near = suggestion(name, there)
+            raise ValueError(
+                f"{argument}: no layer of the model has a value {name!r}{near}; there are {', '.join(there)}"
+            )
+
+
+def called(module: str, layers: dict[Stack, str]) -> dict[Stack, str]:
+    """The layer of this name."""
+    found = {layer: name for layer, name in layers.items() if name == module}
+    if not found:
+        names = ", ".join(map(repr, layers.values()))
+        raise arguments.wrong("module", f"the name of a recurrent layer: {names}", repr(module))
+    return found

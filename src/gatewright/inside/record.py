@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from ..graph.errors import suggestion
 from ..graph.widths import SCALAR
 from ..nn import arguments
 from ..nn.lens import ANCHOR, Lens
 from ..nn.stack import Stack
-from .layers import layers_of, put_on, taken_off
+from .layers import check_known, layers_of, listed, put_on, taken_off
 from .tape import Track, Tracks
 
 
@@ -22,7 +22,8 @@ class record:  # it is called like a function, and used in `with`, as `torch.no_
 
     The kernels that run write them out beside the output, whichever backend that is: opening a tape changes neither
     the backend nor any result. (torch's own kernels show nothing, so with `backend="vendor"` the gates are computed a
-    second time beside them.) It records from the call on, until the end of a `with` block or `.close()`.
+    second time beside them.) It records from the call on, until the end of a `with` block or `.close()`; another `with`
+    opens it again.
 
     Args:
         model: a recurrent layer, or a module with some inside.
@@ -64,14 +65,15 @@ class record:  # it is called like a function, and used in `with`, as `torch.no_
         layers = layers_of(model)
         if keep not in ("last", "all"):
             raise arguments.wrong("keep", "'last' or 'all'", repr(keep))
-        wanted = _listed("names", names)
-        adjoints = wanted if grad is True else _listed("grad", grad or ())
+        wanted = listed("names", names)
+        adjoints = wanted if grad is True else listed("grad", grad or ())
+        known = [name for layer in layers for name in layer.running.watchable()]
         for argument, given in (("names", wanted), ("grad", adjoints)):
-            _check_known(argument, given or (), list(layers))
+            check_known(argument, given or (), known)
         self._tracks, self._on = Tracks(keep), []
         for layer, name in layers.items():
             found = _names(layer, wanted)
-            lens = Lens(found, _names(layer, adjoints) if grad is not False else (), self._tracks.begin)
+            lens = Lens(found, _names(layer, adjoints) if grad is not False else (), partial(self._tracks.begin, name))
             self._tracks.add(name, layer)
             self._on.append((layer, lens))
         put_on(self._on)
@@ -79,17 +81,22 @@ class record:  # it is called like a function, and used in `with`, as `torch.no_
     def close(self) -> None:
         """Stop recording; what is there stays."""
         taken_off(self._on)
-        self._on = []
 
     def __enter__(self) -> Self:
+        put_on(self._on)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def backward(self, loss: Tensor) -> None:
-        """The adjoints of a loss and nothing else: as `loss.backward()`, but no parameter's `.grad` is touched."""
-        torch.autograd.backward(loss, inputs=[ANCHOR])
+    def backward(self, loss: Tensor, *, retain_graph: bool = False) -> None:
+        """The adjoints of a loss and nothing else: as `loss.backward()`, but no parameter's `.grad` is touched.
+
+        Raises RuntimeError on a tape that records no adjoints.
+        """
+        if not any(lens.adjoints for _, lens in self._on):
+            raise RuntimeError("tape.backward: this tape records no adjoints; open it with grad=True")
+        torch.autograd.backward(loss, inputs=[ANCHOR], retain_graph=retain_graph)
 
     # -- what is on it --------------------------------------------------------------------------
 
@@ -130,26 +137,6 @@ class record:  # it is called like a function, and used in `with`, as `torch.no_
 
     def __repr__(self) -> str:
         return f"<tape of {len(self.tracks)} tracks: {', '.join(self) or 'nothing has run'}>"
-
-
-def _listed(argument: str, names: Any) -> tuple[str, ...] | None:
-    """The names that were given; None for all."""
-    if names is None:
-        return None
-    listed = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Sequence) else None
-    if listed is None or not all(isinstance(name, str) for name in listed):
-        raise TypeError(f"{argument}: expected names of values such as 'f', got {names!r}")
-    return tuple(dict.fromkeys(listed))
-
-
-def _check_known(argument: str, names: Sequence[str], layers: Sequence[Stack]) -> None:
-    known = dict.fromkeys(name for layer in layers for name in layer.running.watchable())
-    for name in names:
-        if name not in known:
-            near = suggestion(name, list(known))
-            raise ValueError(
-                f"{argument}: no layer of the model has a value {name!r}{near}; there are {', '.join(known)}"
-            )
 
 
 def _names(layer: Stack, wanted: Sequence[str] | None) -> tuple[str, ...]:

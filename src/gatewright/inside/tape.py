@@ -31,6 +31,12 @@ class Layout:
         return t.transpose(0, 1) if self.batch_first else t
 
 
+class _Adjoints(dict[str, Tensor]):
+    def __missing__(self, name: str) -> Tensor:
+        how = "open it with grad=True, then call loss.backward() or tape.backward(loss)"
+        raise KeyError(f"the tape has no adjoint of {name!r} ({', '.join(self) or 'none at all'}); {how}")
+
+
 class Run(Mapping[str, Tensor]):
     """One call of a layer in one direction: the values by name, laid out as the layer's output is.
 
@@ -40,17 +46,19 @@ class Run(Mapping[str, Tensor]):
 
     Attributes:
         lengths: (B,), the valid steps of each sequence; None where all are whole.
+        differentiable: whether the call was made where derivatives are asked for.
     """
 
     def __init__(self, layout: Layout, lengths: Tensor | None, shape: tuple[int, int]):
         self._layout, self._shape = layout, shape
         self.lengths = lengths if lengths is None or layout.order is None else lengths.index_select(0, layout.order)
+        self.differentiable = torch.is_grad_enabled()
         self._values: dict[str, Tensor] = {}
         self._adjoints: dict[str, Tensor] = {}
 
     @property
     def grad(self) -> Mapping[str, Tensor]:
-        return MappingProxyType({name: self._layout.of(t) for name, t in self._adjoints.items()})
+        return MappingProxyType(_Adjoints({name: self._layout.of(t) for name, t in self._adjoints.items()}))
 
     @property
     def valid(self) -> Tensor:
@@ -69,8 +77,8 @@ class Run(Mapping[str, Tensor]):
 
     # -- as a layer runs -----------------------------------------------------------------------
 
-    def value(self, name: str, value: Tensor) -> None:
-        self._values[name] = value.detach()
+    def show(self, values: Mapping[str, Tensor]) -> None:
+        self._values = {name: value.detach() for name, value in values.items()}
 
     def adjoint(self, name: str, adjoint: Tensor) -> None:
         before = self._adjoints.get(name)
@@ -144,23 +152,41 @@ class Tracks:
     def __init__(self, keep: str):
         self.keep = keep
         self.all: list[Track] = []
-        self._found: dict[tuple[Stack, Place], Track] = {}
+        self._found: dict[tuple[str, Place], Track] = {}
 
     def add(self, name: str, layer: Stack) -> None:
         """Tracks for every layer and direction of a module."""
         for k in range(layer.num_layers):
             for reverse in (False, True)[: layer.directions]:
                 track = Track(name, k, reverse, layer.cell)
-                self._found[layer, Place(k, reverse)] = track
+                self._found[name, Place(k, reverse)] = track
                 self.all.append(track)
 
-    def begin(self, layer: Stack, place: Place, call: Call) -> Run:
-        """A call of a layer begins."""
-        track = self._found[layer, place]
+    def begin(self, name: str, layer: Stack, place: Place, call: Call) -> _Running:
+        """A call of the layer of this name begins; the run is on its track when it has ended."""
+        track = self._found[name, place]
         first = call.inputs[0]
         T, B = (first.shape[1], first.shape[0]) if layer.batch_first else first.shape[:2]
-        run = Run(Layout(layer.batch_first, call.batched, call.order), call.lengths, (T, B))
-        if self.keep == "last":
-            track.runs.clear()
-        track.runs.append(run)
-        return run
+        return _Running(self, track, Run(Layout(layer.batch_first, call.batched, call.order), call.lengths, (T, B)))
+
+
+class _Running:
+    """A call that runs."""
+
+    def __init__(self, tracks: Tracks, track: Track, run: Run):
+        self.tracks, self.track, self.run = tracks, track, run
+        self.adjoint = run.adjoint
+
+    def show(self, values: Mapping[str, Tensor]) -> None:
+        self.run.show(values)
+        runs = self.track.runs
+        if _in_backward() and runs and runs[-1].differentiable:
+            return  # torch.utils.checkpoint runs a call again: it has been seen, and its adjoints go where it is
+        if self.tracks.keep == "last":
+            runs[:] = [self.run]
+        else:
+            runs.append(self.run)
+
+
+def _in_backward() -> bool:
+    return torch._C._current_graph_task_id() != -1

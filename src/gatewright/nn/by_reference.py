@@ -52,8 +52,9 @@ def direction(given: Pass) -> Passed:
     if d == 1:
         stacked = [reversed_in_time(s, given.lengths) for s in stacked]
     by_name = dict(zip(reference.recorded, stacked[1:], strict=True))
-    values = [by_name[name].detach() for name in seen.names] if seen else []
     every = [by_name[name] for name in states]
+    values = [by_name[name].detach() for name in seen.names] if seen else []
+    every = [s.clone() for s in every] if values else every  # the user may write into what is given away
     return stacked[0], every if given.every else final, past.for_the_next_call(), values
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, is_autocast_enabled, nn
 
 from . import arguments
 from .call import State
+from .lens import unseen
 from .steps import is_of
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ class Carrier:
             if how["states"] is None:
                 self._keep(input, state, "chunk")
                 return output, _one_or_all(self.state)
-            final = self.layer(input, began, **how | {"states": None})[1]  # every state was asked for, not the last
+            with unseen:
+                final = self.layer(input, began, **how | {"states": None})[1]  # every state was asked for, not the last
         self._keep(input, final, "chunk")
         return output, state
 

@@ -114,6 +114,8 @@ def _vendor_refuses(layer: Stack, x: Tensor, reset: bool, every: bool) -> str | 
         return "torch's kernel takes a projection to as many units for none"
     if refusal := layer.regularisers.refusals[layer.training]:
         return refusal
+    if any(lens.changes for lens in layer.lenses):
+        return "gw.clamp has changed the equations; backend='cpu' or 'reference' runs changed equations"
     if layer.dropout_kind == "locked" and layer.dropout and layer.training and layer.num_layers > 1:
         return "torch's kernels know no locked dropout"
     if layer.merge != "concat" and layer.bidirectional and layer.num_layers > 1:

@@ -16,13 +16,13 @@ from ..graph import Cell, Graph
 from ..graph.node import node, topological
 from ..plan.regularise import Rates
 from . import arguments, by_kernel, by_reference, initial
-from .beside import look_beside
+from .beside import looked_beside
 from .call import BACKENDS, Call, State, call_of, check_features, check_step, one_or_all, start
 from .carrying import running
 from .choice import Choice, choose
 from .dropout import check_kind
 from .layout import layers
-from .lens import Lens
+from .lens import Lenses
 from .merge import check_merge, merged, merged_width
 from .packing import Packing
 from .ready import Ready
@@ -44,7 +44,7 @@ class Stack(Rows, nn.Module):
     Subclasses say how weights begin (`reset_parameters`). `lenses` is what `gw.record` and `gw.clamp` have put on it.
     """
 
-    lenses: tuple[Lens, ...] = ()
+    lenses = Lenses()
 
     def __init__(
         self,
@@ -278,7 +278,7 @@ class Stack(Rows, nn.Module):
         if isinstance(input, PackedSequence):
             return self._packed(input, hx, lengths, reset, states)
         call, name = self._ready.call(self, input, hx, lengths, reset, states)
-        output, final = self._run_vendor(call) if name == "vendor" else RUNS[name](self, call)
+        output, final = self._run(name, call)
         if not call.batched:
             output = output.squeeze(0 if self.batch_first else 1)
             final = tuple(s.squeeze((1 if self.batch_first else 2) if call.every else 1) for s in final)
@@ -327,11 +327,10 @@ class Stack(Rows, nn.Module):
         )
         return call, weights
 
-    def _run_vendor(self, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
-        found = self._by_vendor(call)
-        if self.lenses:
-            look_beside(self, call, *found)
-        return found
+    def _run(self, name: str, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
+        if name != "vendor":
+            return RUNS[name](self, call)
+        return looked_beside(self, call, self._by_vendor) if self.lenses else self._by_vendor(call)
 
     def _by_vendor(self, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
         how, weights = self._vendor_call()
@@ -357,7 +356,7 @@ class Stack(Rows, nn.Module):
             raise ValueError("a PackedSequence has its lengths: give lengths=, reset= and states= with a padded tensor")
         check_features(self, (packed.data,), dims=(2,))
         choice = self.backend_for(packed)
-        if choice.name == "vendor":
+        if choice.name == "vendor" and not self.lenses:
             began, _ = start(self, hx, packed.data, int(packed.batch_sizes[0]), batched=True)
             y, final = self._run_packed(packed, began)
         else:
@@ -368,7 +367,7 @@ class Stack(Rows, nn.Module):
             began, past = packing.arranged(call.states), packing.arranged(call.past)
             order = packed.unsorted_indices if packing.moved else None
             call = call._replace(states=began, past=past, lengths=packing.lengths, order=order)
-            out, final = RUNS[choice.name](self, call)
+            out, final = self._run(choice.name, call)
             y, final = packing.packed(out.transpose(0, 1) if self.batch_first else out), packing.returned(final)
         return y, one_or_all(final)
 

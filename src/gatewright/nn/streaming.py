@@ -13,6 +13,7 @@ from . import arguments
 from .call import State
 from .carried_layers import LAYERS, Layer, form_of
 from .carrying import Carrier, Inputs, carried_by, evaluating
+from .lens import unseen
 from .nested import axis_of_time, compare, leaves, mapped
 
 States = tuple[Tensor, ...]
@@ -287,7 +288,7 @@ class ModelStream(Stream):
     def _axes_of(self, found: Any, chunk: Sequence[Any], options: Mapping[str, Any]) -> list[int | None]:
         """Where the outputs of one step have their axis of time, by those of two steps."""
         two = [mapped(lambda x: torch.cat([x, x], self._time_of(x)), x) for x in chunk]
-        with carried_by(_Stateless()):
+        with carried_by(_Stateless()), unseen:
             longer = self.model(*two, **options)
         return [axis_of_time(one, more) for one, more in zip(leaves(found), leaves(longer), strict=True)]
 

@@ -15,13 +15,16 @@ import gatewright as gw
 from gatewright.tasks.cell import resolve_cell
 from gatewright.tasks.checkpoint import replace_file
 from gatewright.tasks.corpus import Corpus, prepare
-from gatewright.tasks.errors import FolderError, SettingsError, TaskError
+from gatewright.tasks.errors import FolderError, SettingsError, TaskError, TrainingError
 from gatewright.tasks.fabric import launch, make_fabric
 from gatewright.tasks.folder import CONFIG, METRICS, WEIGHTS, json_bytes, model_bytes, read_model
 from gatewright.tasks.language_job import LanguagePlan, check_length, language_config, train_language
 from gatewright.tasks.language_network import LanguageNetwork, Score, check_network, score
+from gatewright.tasks.language_report import Reported
 from gatewright.tasks.language_settings import LanguageSettings
+from gatewright.tasks.language_units import Followed, follow
 from gatewright.tasks.progress import check_style
+from gatewright.tasks.report_language import Seen
 from gatewright.tasks.run_folder import RunFolder, folder_path
 from gatewright.tasks.sampling import Sampling, choose
 from gatewright.tasks.settings import TrainingSettings, split_settings
@@ -33,7 +36,7 @@ __all__ = ["LanguageModel"]
 TextLike = str | os.PathLike[str] | None
 
 
-class LanguageModel:
+class LanguageModel(Reported):
     """A recurrent language model: the probability of every token given all tokens before it.
 
     `cell`: a `gw.Cell`, a name of the zoo (default `"lstm"`), equations as text, or a path to a file of
@@ -87,7 +90,7 @@ class LanguageModel:
         if path is None:
             with tempfile.TemporaryDirectory(prefix="gatewright-") as folder:
                 return self._begin(Path(folder), corpus, name, where, overwrite, progress)
-        return self._begin(path, corpus, name, where, overwrite, progress)
+        return self._begin(path, corpus, name, where, overwrite, progress)._reported(path)
 
     @classmethod
     def resume(
@@ -128,7 +131,7 @@ class LanguageModel:
                     "give that one, or start a new run in another folder"
                 )
         fabric = model._check(corpus, name, progress)
-        return model._launch(fabric, run.path, corpus, name, where, progress, resume=True)
+        return model._launch(fabric, run.path, corpus, name, where, progress, resume=True)._reported(run.path)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -142,11 +145,11 @@ class LanguageModel:
             model._adopt(settings, found.cell_name, load_tokenizer(found.config["tokenizer"]), found.weights)
         except (KeyError, RuntimeError, ValueError) as error:
             raise FolderError(f"{folder}: weights, equations and {CONFIG} do not fit together: {error}") from error
-        model.metrics = found.metrics
+        model.metrics, model.folder = found.metrics, Path(folder)
         return model
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the model folder: `model.safetensors`, `config.json`, `metrics.json`.
+        """Write the model folder: `model.safetensors`, `config.json`, `metrics.json`, and `report.html` after `fit`.
 
         Raises `FolderError` where files of these names are somebody else's.
         """
@@ -158,6 +161,7 @@ class LanguageModel:
         weights = self.network.state_dict()
         replace_file(path / WEIGHTS, model_bytes("language", self.equations, self.cell_name, config, weights))
         replace_file(path / METRICS, json_bytes(self.metrics))
+        self._report_saved(path)
 
     @property
     def network(self) -> LanguageNetwork:
@@ -208,6 +212,12 @@ class LanguageModel:
             "unknown_tokens": found.unknown,
             "characters": characters,
         }
+
+    def follow(self, text: TextLike, what: str = "brackets", *, top: int = 5) -> Followed:
+        """Which units follow something known about a text; see `tasks.language_units.follow`."""
+        source = open_text(text, "*")
+        survey(source)
+        return follow(self.network, self.tokenizer, "".join(source.strings()), what, top=top)
 
     def summary(self) -> dict[str, Any]:
         """The figures of the training run, for a table. Raises `TaskError` where there was none."""
@@ -319,13 +329,20 @@ class LanguageModel:
             resume,
             progress,
         )
-        outcome = launch(fabric, train_language, plan)
+        self.seen = Seen(corpus.train, corpus.valid)
+        try:
+            outcome = launch(fabric, train_language, plan)
+        except TrainingError as error:
+            if fabric.global_rank == 0:
+                self._report_failure(path, error)
+            raise
         self.metrics = outcome.metrics
         self.stopped = outcome.reason if outcome.reason.startswith("SIG") else None
         self.leads = fabric.global_rank == 0
         if self.leads and self.metrics["best"] is not None:
             found = read_model(path, "language")
             self._adopt(self.settings, self.cell_name, corpus.tokenizer, found.weights)
+            self.watch = self._saved_watch(path)
         return self
 
     def _adopt(

@@ -31,7 +31,7 @@ from gatewright.tasks.checkpoint import (
     write_file,
 )
 from gatewright.tasks.errors import FolderError, SettingsError, TaskError, first_line
-from gatewright.tasks.folder import CHECKPOINTS, CONFIG, FORMAT_VERSION, METRICS, WEIGHTS, json_bytes
+from gatewright.tasks.folder import CHECKPOINTS, CONFIG, FORMAT_VERSION, METRICS, REPORT, WEIGHTS, json_bytes
 from gatewright.tasks.folder import FORMAT as MODEL_FORMAT
 
 __all__ = ["RunFolder", "folder_path"]
@@ -68,7 +68,7 @@ class RunFolder:
 
     def refuse_foreign(self, *more: str) -> None:
         """Raise `FolderError` where a file (or one of `more`) has our name but `config.json` is not ours."""
-        taken = [name for name in (CONFIG, METRICS, WEIGHTS, *more) if (self.path / name).exists()]
+        taken = [name for name in (CONFIG, METRICS, WEIGHTS, REPORT, *more) if (self.path / name).exists()]
         if taken and not _is_ours(self.path / CONFIG):
             raise FolderError(
                 f"{self.path / taken[0]}: would be overwritten, but {CONFIG} in this folder is not a Gatewright "
@@ -77,7 +77,7 @@ class RunFolder:
 
     def _set_aside(self) -> None:
         self._replaced.mkdir()
-        for name in (CONFIG, METRICS, WEIGHTS, CHECKPOINTS):
+        for name in (CONFIG, METRICS, WEIGHTS, REPORT, CHECKPOINTS):
             if (self.path / name).exists():
                 (self.path / name).rename(self._replaced / name)
 

@@ -25,6 +25,7 @@ from gatewright.tasks.errors import TaskError, TrainingError
 from gatewright.tasks.fabric import all_gather, all_reduce
 from gatewright.tasks.interrupt import Interrupt
 from gatewright.tasks.progress import Watcher, make_watcher
+from gatewright.tasks.report_watch import Histograms
 from gatewright.tasks.schedule import learning_rate, make_optimizer, share_done
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Progress:
     """Where a run is."""
 
     update: int = 0
+    items: int = 0  # seen so far
     epoch: int = 0
     index: int = 0  # of the next batch in the epoch
     seconds: float = 0.0
@@ -122,7 +124,8 @@ class Trainer:
         self.progress = Progress()
         self.carried: Any = None
         self.model: bytes | None = None  # the best one so far
-        self.sums = torch.zeros(2, dtype=torch.float64)  # loss times count, and count, since the last evaluation
+        self.sums = no_sums()
+        self.histograms = Histograms(job.network)
         self.watcher: Watcher = make_watcher(style if fabric.is_global_zero else "none", job.unit)
         self._saved_at = 0.0
 
@@ -132,7 +135,8 @@ class Trainer:
         self.optimizer.optimizer.load_state_dict(tree["optimizer"])
         self.progress = Progress(**tree["progress"])
         self.carried = self._my_part(tree["carried"])
-        self.sums, self.model = tree["sums"], model
+        self.sums, self.model = no_sums(tree["sums"]), model
+        self.histograms.restore(tree.get("histograms"))
         self._saved_at = self.progress.seconds
         if len(tree["generators"]) == self.fabric.world_size:
             set_generators(tree["generators"][self.fabric.global_rank])
@@ -179,18 +183,24 @@ class Trainer:
             group["lr"] = learning_rate(self.settings, p.update, self._share(), p.factor)
         self.optimizer.zero_grad()
         self.fabric.backward(result.loss)
-        if self.settings.clip:
-            self.fabric.clip_gradients(
-                self.network, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False
-            )
+        norm = self.fabric.clip_gradients(
+            self.network, self.optimizer, max_norm=self.settings.clip or math.inf, error_if_nonfinite=False
+        )
         loss = all_reduce(self.fabric, result.loss.detach()).item() / self.fabric.world_size
         self._check("loss", loss)
         self.optimizer.step()
         self.carried = result.carried
         items = result.items * self.fabric.world_size
-        self.sums += torch.tensor([loss * items, items], dtype=torch.float64)
+        self._count(loss, items, math.nan if norm is None else norm.item())
         self._advance()
         return loss, items
+
+    def _count(self, loss: float, items: int, norm: float) -> None:
+        self.progress.items += items
+        self.sums[:2] += torch.tensor([loss * items, items], dtype=torch.float64)
+        if math.isfinite(norm):  # in half precision an update with an overflow is left out
+            self.sums[2:4] += torch.tensor([norm, 1], dtype=torch.float64)
+            self.sums[4] = max(self.sums[4].item(), norm)
 
     def _check(self, what: str, loss: float) -> None:
         if not math.isfinite(loss):
@@ -231,7 +241,8 @@ class Trainer:
         self.network.eval()
         figures = self.job.evaluate(self.fabric)
         self._check("validation loss", figures["loss"])
-        total, count = self.sums.tolist()
+        self.histograms.look(p.update)
+        total, count, norms, updates, largest = self.sums.tolist()
         self.sums.zero_()
         p.evaluation_seconds = time.perf_counter() - start
         self._agree(time.perf_counter() - began, 0)
@@ -241,6 +252,8 @@ class Trainer:
             "train_loss": total / count,
             **figures,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
+            **({"gradient_norm": norms / updates, "gradient_norm_max": largest} if updates else {}),
+            "items": p.items,
             "seconds": p.seconds,
         }
         p.history.append(row)
@@ -261,6 +274,7 @@ class Trainer:
             "optimizer": self.optimizer.optimizer.state_dict(),
             "carried": self._whole(self.carried),
             "sums": self.sums,
+            "histograms": self.histograms.tree(),
             "generators": self._collect(get_generators(self.fabric.device)),
         }
         self._saved_at = self.progress.seconds
@@ -313,6 +327,17 @@ class Trainer:
     def _my_part(self, whole: Any) -> Any:
         rank, world, device = self.fabric.global_rank, self.fabric.world_size, self.fabric.device
         return _map(lambda t: t.chunk(world, self.job.batch_axis)[rank].contiguous().to(device), whole)
+
+
+def no_sums(saved: Tensor | None = None) -> Tensor:
+    """Since the last evaluation: loss times count, count, the gradients' norms, their number, the largest.
+
+    `saved`: those of a checkpoint, of which earlier versions had the first two alone.
+    """
+    sums = torch.zeros(5, dtype=torch.float64)
+    if saved is not None:
+        sums[: len(saved)] = saved
+    return sums
 
 
 def get_generators(device: torch.device) -> dict[str, Tensor]:

@@ -160,8 +160,8 @@ def setting_of(case: Case) -> Setting:
     return Setting(program, (*sizes.inputs, *back), shapes, tuple(layer.state_sizes.values()))
 
 
-@lru_cache(maxsize=64)
 def kernel_of(text: str, real: str, target: str) -> Kernel:
+    """A new one, which prepares its calls in guarded memory; what is compiled is kept elsewhere."""
     return Kernel(Program.parse(text), real, TARGETS[target])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 
 import kernel_cases
 import pytest
@@ -62,7 +61,6 @@ def cases() -> list:
     return found
 
 
-@lru_cache(maxsize=64)
 def in_chunks(text: str, real: str, target: str) -> Recomputing:
     program = Program.parse(text)
     return Recomputing(Kernel(program.saving, real, TARGETS[target]), program)

@@ -311,8 +311,8 @@ class BackwardCall(_Call):
         """Room for the gradients of inputs; of T steps, where a call is a part of so many. `least` as above."""
         found = []
         for k, x in enumerate(inputs):
-            longer = T is not None and self.wanted[k]
-            found.append(d := result((T, *x.shape[1:]), self.kernel.dtype) if longer else self.make_dinputs[k]())
+            longer = (T, *x.shape[1:]) if T is not None and self.wanted[k] else None
+            found.append(d := result(longer, self.kernel.dtype) if longer else self.make_dinputs[k]())
             if self.ragged or not self.has_gradient[k]:
                 d[least if self.has_gradient[k] else 0 :].zero_()
         return found

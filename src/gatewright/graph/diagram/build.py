@@ -20,11 +20,15 @@ TRACKS = (2, 3, 5, 8, 13)
 def drawn(graph: Graph) -> Layout:
     """The layout of a graph's diagram."""
     made = sketch(graph)
-    return min((routed(made, arrangement) for arrangement in arrangements(made)), key=price)
+    tried = [routed(made, arrangement) for arrangement in arrangements(made)]
+    found = [one for one in tried if one is not None]
+    if not found:
+        raise RuntimeError("a diagram's lines found no way: please report these equations")
+    return min(found, key=price)
 
 
-def routed(made: Sketch, arrangement: Arrangement) -> Layout:
-    """The layout of one arrangement, with as few tracks as its lines need."""
+def routed(made: Sketch, arrangement: Arrangement) -> Layout | None:
+    """The layout of one arrangement, with as few tracks as its lines need; None where they find no way in it."""
     for tracks in TRACKS:
         grid = Grid(made, arrangement, tracks)
         try:
@@ -32,7 +36,7 @@ def routed(made: Sketch, arrangement: Arrangement) -> Layout:
         except NoWay:
             continue
         return layout(made, arrangement, grid, nets)
-    raise RuntimeError("a diagram's lines found no way: please report these equations")
+    return None
 
 
 def price(made: Layout) -> float:

@@ -103,7 +103,8 @@ def _row(*pieces: str) -> str:
 
 
 def _word(text: str) -> str:
-    return f"<mi>{text}</mi>"
+    """A letter, which is slanted, or a word, which is not: a page's style sheet may need to know."""
+    return f"<mi>{text}</mi>" if len(text) == 1 else f'<mi class="word">{text}</mi>'
 
 
 def _operator(text: str) -> str:
@@ -159,7 +160,7 @@ def mathml(graph: Graph, names: Collection[str] | None = None) -> str:
     rows = []
     for name, n in wanted:
         left, right = drawn.sides(name, n)
-        right = f'{_operator("=")}{right}'
+        right = f"{_operator('=')}{right}"
         rows.append(f'<mtr><mtd style="text-align:right">{left}</mtd><mtd style="text-align:left">{right}</mtd></mtr>')
     return _math(f"<mtable>{''.join(rows)}</mtable>", block=True)
 
