@@ -200,6 +200,17 @@ def test_a_continuation_is_under_the_clamp(where, page):
         text += f" {word}"
 
 
+def test_find_shows_of_a_long_text_what_is_around_a_hit(page, model):
+    text = " ".join([KEYS] * 150)
+    hits = page("/api/find", {"name": "f", "unit": 3, "above": 0.9, "texts": [text]})["hits"]
+    tokens = model.tokens(model.read(text))
+    assert hits
+    for hit in hits:
+        assert len(hit["values"]) == len(hit["tokens"]) <= 320
+        assert hit["tokens"] == tokens[hit["first"] : hit["first"] + len(hit["tokens"])]
+        assert all(v > 0.9 for v in hit["values"][hit["from"] - hit["first"] : hit["to"] - hit["first"]])
+
+
 def test_find_shows_where_a_unit_is_on(page, model):
     texts = [KEYS, "the girl who saw the boys said that she was tired ."]
     found = page("/api/find", {"name": "f", "unit": 3, "above": 0.9, "texts": texts})["hits"]

@@ -281,12 +281,17 @@ def _named(opened: ReadsText, output: Tensor) -> list[Any] | None:
     return [opened.named(likely, t, 5) for t in range(len(output))] if len(output) <= SHOWN else None
 
 
+AROUND, LONGEST = 60, 200
+"""Steps that are shown before and behind a hit, and of one."""
+
+
 def find(
     opened: Opened, layer: Layer, name: str, unit: int, above: float, texts: Sequence[tuple[str, str]], most: int = 50
 ) -> dict[str, Any]:
     """Where a unit is on: stretches of steps at which a value is above a number, the highest mean first.
 
-    texts: (id, text) each.
+    texts: (id, text) each. A hit comes with its tokens and their values; of a long text with those around it, from the
+    step `first` on.
     """
     if name not in opened.recorded:
         raise Refused(404, f"there is no value {name!r}{suggestion(name, opened.recorded)}", where="name")
@@ -301,8 +306,10 @@ def find(
         tokens = opened.tokens(given)
         for start, stop in stretches(value[:, unit] > above):
             score = float(value[start:stop, unit].mean())
-            place = {"text": key, "from": start, "to": stop, "score": score}
-            hits.append(place | {"tokens": tokens, "values": numbers(value[:, unit])})
+            near = slice(max(0, start - AROUND), min(stop, start + LONGEST) + AROUND)
+            place = {"text": key, "from": start, "to": stop, "score": score, "first": near.start}
+            shown = {"tokens": tokens and tokens[near], "values": numbers(value[near, unit])}
+            hits.append(place | shown)
     return {"hits": sorted(hits, key=lambda hit: -hit["score"])[:most], "texts": len(texts)}
 
 

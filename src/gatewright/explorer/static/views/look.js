@@ -321,15 +321,16 @@ const bestOfEach = (hits) => hits.filter((hit, k) => !hit.tokens || hits.findInd
 function hitLine(hit, entry) {
   const joint = state.model.input.unit === "word" ? " " : "";
   const values = numbers(hit.values).data;
-  const text = state.model.examples.find((example) => example.id === hit.text)?.text ?? hit.tokens?.join(joint);
-  const open = () => run({ text }).then(() => goTo(hit.from)).catch(app.report);
+  const example = state.model.examples.find((example) => example.id === hit.text);
+  const text = example?.text ?? hit.tokens?.join(joint); // of a long text the part around the hit
+  const open = () => run({ text }).then(() => goTo(example ? hit.from : hit.from - hit.first)).catch(app.report);
   const steps = hit.to - hit.from > 1 ? `steps ${hit.from + 1}–${hit.to}` : `step ${hit.to}`;
   const place = `${steps}, mean ${short(hit.score)}`;
   if (!hit.tokens) return h("button", { type: "button", class: "hit", onclick: open }, `${hit.text}: ${place}`);
   return h("button", { type: "button", class: "hit", title: `${place}. Run this text`, onclick: open },
     hit.tokens.map((token, k) => {
       const colour = colourFor(entry, values[k]);
-      const on = k >= hit.from && k < hit.to ? "on" : "";
+      const on = k + hit.first >= hit.from && k + hit.first < hit.to ? "on" : "";
       return [h("span", { class: on, style: { background: css(colour), color: inkOn(colour) }, title: short(values[k]) }, shown(token)), joint];
     }));
 }
