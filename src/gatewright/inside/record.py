@@ -33,9 +33,11 @@ class record:  # it is called like a function, and used in `with`, as `torch.no_
             evaluation, after `backward`. Or the names of those alone.
         keep: "last", a layer's last call; or "all" calls, in `track.runs`.
 
-    The tape has a track for every layer and direction, `tape.tracks`; where there is one alone, `tape["f"]` is short
-    for `tape.track()["f"]`. Values are laid out as the layer's output: (T, B, width), or (B, T, width), or (T, width).
-    Of a state under zoneout the value is what the step returns. They are detached, and as large as the sequences:
+    The tape has a track for every layer and direction, `tape.tracks`. `tape["f"]` is the forget gate of the last layer,
+    `tape["l0.f"]` and `tape["l0_reverse.f"]` those of others; in a model with several recurrent modules their names
+    come first, `tape["encoder.l0.f"]`. Values are laid out as the layer's output: (T, B, width), or (B, T, width), or
+    (T, width). Of a state under zoneout the value is what the step returns. They are detached, and as large as the
+    sequences:
     T · B · width numbers each.
 
     Raises:
@@ -121,8 +123,21 @@ class record:  # it is called like a function, and used in `with`, as `torch.no_
         which = ", ".join(f"{key}={value!r}" for key, value in asked.items()) or "tape[…]"
         raise KeyError(f"{which} is {'none' if not found else f'{len(found)}'} of its tracks; say which: {there}")
 
-    def __getitem__(self, name: str) -> Tensor:
-        return self.track()[name]
+    def __getitem__(self, key: str) -> Tensor:
+        track, name = self._meant(key)
+        return track[name]
+
+    def _meant(self, key: str) -> tuple[Track, str]:
+        """`f`: of the last layer of the only module; `l0.f`, `l1_reverse.f`; `encoder.f`, `encoder.l0.f`."""
+        place, _, name = key.rpartition(".")
+        for track in self.tracks:
+            if track.path == place:
+                return track, name
+        modules = {track.module for track in self.tracks}
+        if place in modules or (not place and len(modules) == 1):
+            of_module = [t for t in self.tracks if t.module == (place or t.module) and not t.reverse]
+            return of_module[-1], name
+        return self.track(place or None), name
 
     def __contains__(self, name: object) -> bool:
         return any(name in track.last for track in self.tracks)
@@ -132,11 +147,28 @@ class record:  # it is called like a function, and used in `with`, as `torch.no_
 
     @property
     def grad(self) -> Mapping[str, Tensor]:
-        """The adjoints on the one track that there is."""
-        return self.track().grad
+        """The adjoints, by the same keys as the values."""
+        return _Adjoints(self)
 
     def __repr__(self) -> str:
         return f"<tape of {len(self.tracks)} tracks: {', '.join(self) or 'nothing has run'}>"
+
+
+class _Adjoints(Mapping[str, Tensor]):
+    """A tape's adjoints: those of a track, by its place and the value's name."""
+
+    def __init__(self, tape: record):
+        self._tape = tape
+
+    def __getitem__(self, key: str) -> Tensor:
+        track, name = self._tape._meant(key)
+        return track.grad[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for track in self._tape.tracks for name in track.grad))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
 def _names(layer: Stack, wanted: Sequence[str] | None) -> tuple[str, ...]:

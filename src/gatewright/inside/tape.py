@@ -116,6 +116,11 @@ class Track(Mapping[str, Tensor]):
     runs: list[Run] = field(default_factory=list)
 
     @property
+    def path(self) -> str:
+        """Where it is, as the layer's parameters are called: `encoder.l0_reverse`."""
+        return ".".join([*([self.module] if self.module else []), f"l{self.layer}{'_reverse' * self.reverse}"])
+
+    @property
     def last(self) -> Run:
         if not self.runs:
             raise KeyError(f"{self}: the layer has not run since the tape was opened")
