@@ -82,8 +82,12 @@ class Graph:
         except Misfit as misfit:
             raise CellError(self._explain(misfit)) from None
 
-    def watchable(self) -> dict[str, Node]:
+    def watchable(self) -> Mapping[str, Node]:
         """Everything that has a name: equations, `f_pre` before a squashing, `c_prev` for an old state."""
+        return self._watchable
+
+    @cached_property
+    def _watchable(self) -> Mapping[str, Node]:
         extra = {f"{s.name}_prev": s.old for s in self.states}
         extra |= {f"{name}_pre": n.args[0] for name, n in self.equations if n.op in SQUASHING}
         return {**extra, **self.names}

@@ -135,7 +135,7 @@ def program_for(
     `first` is where its random numbers begin.
     """
     starts = tuple(start_name(state) for state in learned)
-    stored = (*(tuple(name for name, _ in s.rows) for s in layout.stored), *((start,) for start in starts))
+    stored = (*layout.row_names, *((start,) for start in starts))
     parts = (*layout.parts.items(), *((start, (start,)) for start in starts))
     options = (heads, every, record, reset, first, recompute)
     return _program(with_learned_starts(graph, learned), stored, parts, options)

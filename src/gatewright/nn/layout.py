@@ -54,6 +54,7 @@ class Layout:
 
     def __init__(self, stored: tuple[Stored, ...], parts: Mapping[str, tuple[str, ...]], form: TorchForm | None):
         self.stored, self.parts, self.form = stored, parts, form
+        self.row_names = tuple(tuple(name for name, _ in s.rows) for s in stored)
 
     def views(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Live views of the stored tensors by their rows' names."""

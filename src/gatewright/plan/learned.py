@@ -29,6 +29,8 @@ def with_learned_starts(graph: Graph, states: Collection[str]) -> Graph:
     >>> [p.attr.name for p in graph.params if p not in gw.cells.lstm.graph.params]
     ['c_0']
     """
+    if not states:
+        return graph
     return replace(graph, states=tuple(replace(s, initial=_start(s.name) if s.name in states else s.initial)
                                        for s in graph.states))  # fmt: skip
 

@@ -58,6 +58,7 @@ def stream(layer: int, direction: int, index: int = 0) -> int:
     return layer << 16 | direction << 15 | index
 
 
+@lru_cache(maxsize=512)
 def chances(graph: Graph) -> tuple[Node, ...]:
     """The masks of a graph, by their index. Those of weights have the indices behind them."""
     found = [n for n in topological(graph.roots) if n.op == "chance"]
