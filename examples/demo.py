@@ -46,6 +46,8 @@ def main() -> None:
     train("peephole_lstm", peephole_lstm, 0.5, hidden_size=96, batch_size=64, steps=32, evaluate_every=40)
     train("lstm", gw.cells.lstm, 0.5, hidden_size=256, batch_size=32, evaluate_every=40)
     print(f"\nAsk for more:  gatewright language generate {FOLDER / 'lstm'} --prompt 'The ' --length 300")
+    print(f"Its report:    {FOLDER / 'lstm' / 'report.html'}")
+    print(f"See inside:    gatewright explore {FOLDER / 'lstm'}")
 
 
 if __name__ == "__main__":
