@@ -53,7 +53,7 @@ def trained(options: argparse.Namespace, text: str, **settings) -> gw.tasks.Lang
         print(f"{options.out} is there: it is not trained again")
         return gw.tasks.LanguageModel.load(options.out)
     model = gw.tasks.LanguageModel("lstm", minutes=options.minutes, seed=options.seed, **settings)
-    return model.fit([text], out=options.out, progress="lines")
+    return model.fit(text, out=options.out, progress="lines")
 
 
 # -- brackets and quotes ---------------------------------------------------------------------------------------
