@@ -67,7 +67,7 @@ class StepGradient:
             if n.args:
                 printer.called.setdefault(n, name)
         spelled = {n: f"in_{name}" for name, n in self.seeds.items()}
-        lines = {f"d_{name}": self.named[name] for name in reversed(watchable) if name in self.named}
+        lines = {f"d_{name}": self.named[name] for name in reversed(tuple(watchable)) if name in self.named}
         lines |= {f"d_{name}": n for name, n in self.params.items()}
         for name, n in lines.items():
             spelled.setdefault(n, name)
