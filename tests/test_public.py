@@ -42,7 +42,20 @@ def test_version():
     assert gw.__version__ == project["version"]
 
 
-LAYERS = ["graph", "cells", "gradient", "plan", "backends", "nn", "export", "inside", "tasks", "explorer", "cli"]
+LAYERS = [
+    "graph",
+    "cells",
+    "gradient",
+    "plan",
+    "backends",
+    "nn",
+    "export",
+    "inside",
+    "tasks",
+    "explorer",
+    "serve",
+    "cli",
+]
 """What stands later may import what stands before it. `cells` uses the words of `graph`; nothing else is crossed."""
 
 

@@ -58,6 +58,7 @@ from .nn import (
 # isort: split
 from . import export, inside, tasks  # it builds on all of the above
 from .inside import clamp, record
+from .tasks import Classifier, Forecaster, Tagger
 
 __version__ = "0.1.0"
 
@@ -67,10 +68,12 @@ __all__ = [
     "RNN",
     "Cell",
     "CellError",
+    "Classifier",
     "ConvRecurrent",
     "Deep",
     "EmbeddingDropout",
     "Ensemble",
+    "Forecaster",
     "GRUCell",
     "LSTMCell",
     "LockedDropout",
@@ -78,6 +81,7 @@ __all__ = [
     "RNNCell",
     "Recurrent",
     "Stream",
+    "Tagger",
     "abs",
     "affine",
     "bias",

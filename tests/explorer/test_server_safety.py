@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from gatewright.explorer import security, serve
 from gatewright.explorer.app import application
+from gatewright.explorer.listening import listening_at
 from gatewright.explorer.opening import opened
 from gatewright.explorer.security import Policy
 from gatewright.tasks.errors import MissingExtra, SettingsError
@@ -262,7 +263,7 @@ def test_a_port_that_is_taken_is_passed_over():
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with serve._listening("127.0.0.1", port, said.append) as found:
+        with listening_at("127.0.0.1", port, said.append) as found:
             assert found.getsockname() == ("127.0.0.1", found.getsockname()[1]) != other.getsockname()
     assert str(port) in said[0] and "taking" in said[0]
 
@@ -270,7 +271,7 @@ def test_a_port_that_is_taken_is_passed_over():
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70_000), ("no.such.host.invalid", 0), ("198.51.100.1", 0)])
 def test_an_address_that_is_none_of_ours(host, port):
     with pytest.raises(SettingsError, match=r"port|host"):
-        serve._listening(host, port, print)
+        listening_at(host, port, print)
 
 
 @pytest.mark.slow

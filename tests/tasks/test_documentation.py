@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
+from gatewright.cli.language_evaluate import evaluate
 from gatewright.tasks import LanguageSettings, TrainingSettings
+from gatewright.tasks.sampling import Sampling
 
 PAGE = Path(__file__).parents[2] / "docs" / "language.md"
 
@@ -14,12 +17,12 @@ def test_the_page_names_every_flag_that_it_uses() -> None:
     known = {
         "--" + name.replace("_", "-") for kind in (LanguageSettings, TrainingSettings) for name in kind().to_dict()
     }
+    known |= {"--" + name.replace("_", "-") for name in Sampling().to_dict()}
+    known |= {"--" + name.replace("_", "-") for name in inspect.signature(evaluate).parameters}
     other = {
+        "--best",
         "--out",
         "--prompt",
-        "--length",
-        "--temperature",
-        "--seed",
         "--resume",
         "--valid",
         "--files",

@@ -15,7 +15,7 @@ import torch
 import gatewright as gw
 from gatewright.tasks import LanguageModel
 from gatewright.tasks.errors import SettingsError, TaskError, TextError
-from gatewright.tasks.language_network import score
+from gatewright.tasks.language_score import score
 from gatewright.tasks.sampling import Sampling, choose
 
 Settings = dict[str, Any]
@@ -215,7 +215,7 @@ def test_the_metrics_are_json(small: Settings, prose: str, tmp_path: Path) -> No
     assert [row["update"] for row in metrics["history"]] == [2, 4]
     assert metrics["state"] == "finished"
     assert metrics["training"]["updates"] == 4
-    assert metrics["text"]["train_tokens"] > metrics["text"]["validation_tokens"] > 0
+    assert metrics["data"]["train_tokens"] > metrics["data"]["validation_tokens"] > 0
 
 
 @pytest.mark.slow

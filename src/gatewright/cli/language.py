@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from gatewright.cli.errors import exit_codes, stopped
+from gatewright.cli.errors import exit_codes
+from gatewright.cli.language_evaluate import evaluate
 from gatewright.cli.options import settings_options
-from gatewright.tasks import LanguageModel
-from gatewright.tasks.errors import SettingsError
+from gatewright.cli.training import Device, Folder, Tune, finish, refuse_with_resume
+from gatewright.tasks import LanguageModel, SettingsError
 from gatewright.tasks.folder import REPORT
 from gatewright.tasks.language_settings import LanguageSettings
-from gatewright.tasks.progress import metrics_table
 from gatewright.tasks.sampling import Sampling
 from gatewright.tasks.settings import TrainingSettings
 
@@ -25,9 +25,7 @@ TextArgument = Annotated[
     Path | None,
     typer.Argument(help="A file or folder of text; default: the Python reference inside Python."),
 ]
-FolderArgument = Annotated[Path, typer.Argument(help="A model folder.")]
 Pattern = Annotated[str, typer.Option("--files", help="Which files of a folder of text.")]
-Device = Annotated[str, typer.Option(help="Where to run: cpu, cuda, cuda:1, mps.")]
 
 
 @app.command()
@@ -39,6 +37,7 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where a model is.")] = False,
     valid: Annotated[Path | None, typer.Option(help="A text for validation (default: the end of the text).")] = None,
     files: Annotated[str | None, typer.Option(help="Which files of a folder of text (default: all).")] = None,
+    tune: Tune = None,
     progress: Annotated[str, typer.Option(help="auto, bar, lines or none.")] = "auto",
     settings: Any = None,
 ) -> None:
@@ -48,22 +47,22 @@ def train(
     """
     with exit_codes():
         if resume:
-            _refuse_with_resume({"--overwrite": overwrite, "--files": files is not None})
+            refuse_with_resume({"--overwrite": overwrite, "--files": files is not None})
+        if tune is not None:
+            sources = {"text": text, "validation": valid, **({} if resume else {"pattern": files or "*"})}
+            options: dict[str, Any] = {"out": out, "resume": resume, "overwrite": overwrite, "progress": progress}
+            model = LanguageModel(**settings).tune(tune, sources, **options)
+        elif resume:
             model = LanguageModel.resume(out, text, validation=valid, progress=progress, **settings)
         else:
             model = LanguageModel(**settings)
             model.fit(text, validation=valid, out=out, overwrite=overwrite, pattern=files or "*", progress=progress)
-        if model.stopped:
-            again = f"gatewright language train --out {out} --resume"
-            stopped(model.stopped, f"stopped after update {model.metrics['updates']}; go on with: {again}")
-        if model.leads:
-            _print(metrics_table(out, model.summary()))
-            print(f"report: {Path(out) / REPORT}", flush=True)
+        finish(model, out)
 
 
 @app.command()
 def report(
-    folder: FolderArgument,
+    folder: Folder,
     text: Annotated[Path | None, typer.Argument(help="The text of the training, where it has moved.")] = None,
     valid: Annotated[Path | None, typer.Option(help="Its validation text, where it had one of its own.")] = None,
     files: Pattern = "*",
@@ -75,30 +74,46 @@ def report(
         print(page.save(out or folder / REPORT), flush=True)
 
 
+app.command()(evaluate)
+
+
 @app.command()
-def evaluate(folder: FolderArgument, text: TextArgument = None, files: Pattern = "*", device: Device = "cpu") -> None:
-    """Loss and perplexity on a text, its state carried from the first token to the last."""
+def explain(
+    folder: Folder,
+    text: Annotated[Path, typer.Argument(help="A file with a text of at most 2,048 tokens.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("explanation.html"),
+) -> None:
+    """A page about one text: each token's surprise, what was expected instead, and what the gates do."""
     with exit_codes():
-        model = LanguageModel.load(folder).to(device)
-        _print(metrics_table(f"{folder} on {text or 'the default text'}", model.evaluate(text, pattern=files)))
+        print(LanguageModel.load(folder).explain(text).save(out), flush=True)
 
 
 @app.command()
 @settings_options(Sampling)
 def generate(
-    folder: FolderArgument,
+    folder: Folder,
     prompt: Annotated[str, typer.Option(help="What the text begins with.")] = "",
+    best: Annotated[
+        int | None, typer.Option(help="With --beams: print so many, each behind its log probability.", min=1)
+    ] = None,
     device: Device = "cpu",
     settings: Any = None,
 ) -> None:
     """Write text that goes on from a prompt."""
     with exit_codes():
-        print(LanguageModel.load(folder).to(device).generate(prompt, **settings), flush=True)
+        if best is not None and "beams" not in settings:
+            raise SettingsError("--best: belongs to --beams, which is not given; add it, or leave --best out")
+        model = LanguageModel.load(folder).to(device)
+        if best is None:
+            print(model.generate(prompt, **settings), flush=True)
+        else:
+            for found in model.beams(prompt, **settings)[:best]:
+                print(f"{found.log_probability:.3f}\t{found.text}", flush=True)
 
 
 @app.command()
 def units(
-    folder: FolderArgument,
+    folder: Folder,
     text: Annotated[Path, typer.Argument(help="A text that the model has not seen, one file.")],
     follow: Annotated[
         str,
@@ -120,14 +135,3 @@ def units(
             library = "html" if out.suffix == ".html" else "matplotlib"
             found.picture(best, library=library, title=f"{best.name}, unit {best.unit}: {follow}").save(out)
             print(out, flush=True)
-
-
-def _refuse_with_resume(given: dict[str, bool]) -> None:
-    for flag in (flag for flag, is_given in given.items() if is_given):
-        raise SettingsError(f"{flag}: a run that goes on keeps its folder and its text; leave out {flag} or --resume")
-
-
-def _print(thing: Any) -> None:
-    from rich import print as rich_print
-
-    rich_print(thing)

@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 from gatewright.cli import errors
+from gatewright.cli.classify import app as classify
 from gatewright.cli.diagram import diagram
 from gatewright.cli.explore import explore
+from gatewright.cli.forecast import app as forecast
 from gatewright.cli.language import app as language
 from gatewright.cli.report import report
+from gatewright.cli.serve import serve
+from gatewright.cli.tag import app as tag
 
 __all__ = ["app", "run"]
 
@@ -20,10 +24,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(classify, name="classify")
+app.add_typer(forecast, name="forecast")
 app.add_typer(language, name="language")
+app.add_typer(tag, name="tag")
 app.command()(diagram)
 app.command()(explore)
 app.command()(report)
+app.command()(serve)
 
 
 @app.callback()

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi import FastAPI, Query
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.exceptions import HTTPException
 from torch import Tensor
 
 from ..cells import zoo
-from ..graph import CellError
 from ..graph.errors import suggestion
-from ..tasks.errors import TaskError
 from . import runs
 from .about import about
+from .answers import QUIET, Answer, answer_errors
 from .jobs import Jobs, Worker, followed
 from .opened import Opened
 from .questions import Ask, Compare, Find, Sequence, Train, Write
 from .reads_numbers import ReadsNumbers
-from .reduce import finite
 from .refused import Refused
 from .runs import Run, Runs
 from .security import Guard, Policy
@@ -37,17 +32,6 @@ Unit = Annotated[str, Query(pattern=r"^(mean|\d{1,6})$")]
 Pixels = Annotated[int, Query(ge=1, le=4000)]
 Start = Annotated[int, Query(alias="from")]
 Stop = Annotated[int | None, Query(alias="to")]
-
-
-class Answer(JSONResponse):
-    """JSON as it is defined: NaN and the infinities are null."""
-
-    def render(self, content: Any) -> bytes:
-        try:
-            text = json.dumps(content, allow_nan=False, separators=(",", ":"))
-        except ValueError:
-            text = json.dumps(finite(content), allow_nan=False, separators=(",", ":"))
-        return text.encode()
 
 
 def application(opened: Opened, policy: Policy) -> Guard:
@@ -61,13 +45,8 @@ def application(opened: Opened, policy: Policy) -> Guard:
         jobs.stop()
         worker.stop()
 
-    quiet: dict[str, Any] = {
-        "docs_url": None,
-        "redoc_url": None,
-        "openapi_url": None,
-    }  # their pages load from a network
-    app = FastAPI(lifespan=lifespan, default_response_class=Answer, redirect_slashes=False, **quiet)
-    _errors(app)
+    app = FastAPI(lifespan=lifespan, default_response_class=Answer, redirect_slashes=False, **QUIET)
+    answer_errors(app)
     _pages(app)
     _model(app, opened, kept)
     _run(app, kept)
@@ -232,34 +211,3 @@ def _work(app: FastAPI, jobs: Jobs, worker: Worker) -> None:
     def stop(key: str) -> Answer:
         jobs.get(key).stop()
         return Answer({"stopped": True})
-
-
-# -- what goes wrong ----------------------------------------------------------------------------------------------
-
-
-def _errors(app: FastAPI) -> None:
-    handled: dict[type[Exception], Callable[[Exception], Refused]] = {
-        Refused: lambda error: error,  # pyright: ignore[reportAssignmentType]
-        RequestValidationError: _misshapen,
-        HTTPException: lambda error: Refused(error.status_code, error.detail),  # pyright: ignore[reportAttributeAccessIssue]
-        TaskError: lambda error: Refused(422, str(error)),
-        CellError: lambda error: Refused(422, str(error)),
-        Exception: lambda _: Refused(500, "something went wrong here", remedy="the terminal has the traceback"),
-    }
-
-    def answer(how: Callable[[Exception], Refused]) -> Callable[[Request, Exception], Awaitable[Response]]:
-        async def answered(_: Request, error: Exception) -> Response:
-            refused = how(error)
-            return Answer(refused.form(), status_code=refused.status)
-
-        return answered
-
-    for kind, how in handled.items():
-        app.add_exception_handler(kind, answer(how))
-
-
-def _misshapen(error: Exception) -> Refused:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    return Refused(422, f"{where}: {first['msg']}", where=where)

@@ -1,4 +1,4 @@
-"""What the explorer says when it cannot answer."""
+"""What a server says when it cannot answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from ..graph import NotationError
 class Refused(Exception):
     """An answer that is an error: its HTTP status and what a person is told.
 
-    where: which part of the question. line, column: of equations, from 1. remedy: what to do.
+    where: which part of the question. line, column: of equations, from 1. remedy: what to do. headers: of the answer,
+    besides.
     """
 
     def __init__(
@@ -22,10 +23,12 @@ class Refused(Exception):
         remedy: str | None = None,
         line: int | None = None,
         column: int | None = None,
+        headers: dict[str, str] | None = None,
     ):
         super().__init__(message)
         self.status, self.message = status, message
         self.where, self.remedy, self.line, self.column = where, remedy, line, column
+        self.headers = headers or {}
 
     def form(self) -> dict[str, Any]:
         """The body of the answer."""

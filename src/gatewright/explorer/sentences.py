@@ -110,7 +110,7 @@ def train(updates: int = UPDATES, seed: int = 1) -> LanguageModel:
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-    model._adopt(model.settings, model.cell_name, tokenizer, network.state_dict())
+    model._adopt(model.settings, model.cell_name, {"tokenizer": tokenizer.to_dict()}, network.state_dict())
     return model
 
 

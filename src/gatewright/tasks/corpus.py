@@ -52,13 +52,14 @@ class Rows:
     """A text cut into rows that are read side by side, `steps` numbers at a time, the state carried along.
 
     Row b is the b-th of `rows` equal stretches that begin at `offset`; up to `rows` numbers at the end are
-    not used.
+    not used. `starts`: where in a row each batch begins, where they are not `steps` apart.
     """
 
     tokens: Integer[np.ndarray, " N"]
     rows: int
     steps: int
     offset: int = 0
+    starts: Integer[np.ndarray, " K"] | None = None
 
     @property
     def length(self) -> int:
@@ -67,12 +68,19 @@ class Rows:
 
     def __len__(self) -> int:
         """Batches; the last one may be shorter."""
-        return -(-self.length // self.steps)
+        return -(-self.length // self.steps) if self.starts is None else len(self.starts)
+
+    def span(self, index: int) -> tuple[int, int]:
+        """Where in its row a batch begins, and how many predictions of each row it has."""
+        if self.starts is None:
+            start = index * self.steps
+            return start, min(self.steps, self.length - start)
+        start, *after = (int(s) for s in self.starts[index : index + 2])
+        return start, (after[0] if after else self.length) - start
 
     def batch(self, index: int, first: int = 0, last: int | None = None) -> Integer[np.ndarray, "T1 B"]:
         """Rows `first` to `last` of a batch, (steps + 1, rows): one step more than is predicted."""
-        start = index * self.steps
-        steps = min(self.steps, self.length - start)
+        start, steps = self.span(index)
         at = self.offset + start + np.arange(steps + 1)[:, None]
         return self.tokens[at + self.length * np.arange(self.rows)[None, first:last]].astype(np.int64)
 

@@ -6,7 +6,16 @@ into exit code 2 (the command itself was wrong) and the others into 1.
 
 from __future__ import annotations
 
-__all__ = ["FolderError", "MissingExtra", "SettingsError", "TaskError", "TextError", "TrainingError", "first_line"]
+__all__ = [
+    "DataError",
+    "FolderError",
+    "MissingExtra",
+    "SettingsError",
+    "TaskError",
+    "TextError",
+    "TrainingError",
+    "first_line",
+]
 
 
 class TaskError(ValueError):
@@ -19,6 +28,10 @@ class SettingsError(TaskError):
 
 class TextError(TaskError):
     """A text is missing, empty, not text, not UTF-8, or too short."""
+
+
+class DataError(TaskError):
+    """Data are missing, empty, malformed, or do not fit the task: a table, labels, tags, a recording."""
 
 
 class FolderError(TaskError):

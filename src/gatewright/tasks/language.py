@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import itertools
 import os
-import tempfile
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self, cast
 
+import numpy as np
 import torch
 
-import gatewright as gw
-from gatewright.tasks.cell import resolve_cell
-from gatewright.tasks.checkpoint import replace_file
-from gatewright.tasks.corpus import Corpus, prepare
-from gatewright.tasks.errors import FolderError, SettingsError, TaskError, TrainingError
-from gatewright.tasks.fabric import launch, make_fabric
-from gatewright.tasks.folder import CONFIG, METRICS, WEIGHTS, json_bytes, model_bytes, read_model
-from gatewright.tasks.language_job import LanguagePlan, check_length, language_config, train_language
-from gatewright.tasks.language_network import LanguageNetwork, Score, check_network, score
-from gatewright.tasks.language_report import Reported
-from gatewright.tasks.language_settings import LanguageSettings
+from gatewright.tasks.corpus import prepare
+from gatewright.tasks.errors import SettingsError, TaskError
+from gatewright.tasks.estimator import Estimator
+from gatewright.tasks.language_cache import Cache, cache_score, choose_cache
+from gatewright.tasks.language_dynamic import Dynamic, choose_dynamic, dynamic_score, gradient_rms
+from gatewright.tasks.language_generate import Continuation, drawn, searched
+from gatewright.tasks.language_job import LanguageJob, LanguagePrepared, check_length
+from gatewright.tasks.language_network import LanguageNetwork
+from gatewright.tasks.language_score import Score, score
+from gatewright.tasks.language_serving import LanguageSession, answer, example
+from gatewright.tasks.language_settings import LanguageSettings, with_recipe
 from gatewright.tasks.language_units import Followed, follow
-from gatewright.tasks.progress import check_style
-from gatewright.tasks.report_language import Seen
-from gatewright.tasks.run_folder import RunFolder, folder_path
-from gatewright.tasks.sampling import Sampling, choose
-from gatewright.tasks.settings import TrainingSettings, split_settings
-from gatewright.tasks.text import check_string, open_text, survey
+from gatewright.tasks.report import Findings, Report
+from gatewright.tasks.report_language import Seen, language_findings, text_findings
+from gatewright.tasks.sampling import Sampling
+from gatewright.tasks.text import Text, open_text, survey
 from gatewright.tasks.tokenizers import Tokenizer, load_tokenizer
+from gatewright.tasks.tuning import Between, OneOf
 
 __all__ = ["LanguageModel"]
 
 TextLike = str | os.PathLike[str] | None
 
 
-class LanguageModel(Reported):
+class LanguageModel(Estimator):
     """A recurrent language model: the probability of every token given all tokens before it.
 
     `cell`: a `gw.Cell`, a name of the zoo (default `"lstm"`), equations as text, or a path to a file of
@@ -44,27 +42,28 @@ class LanguageModel(Reported):
     of `TrainingSettings` (how it is trained). An unknown one raises `SettingsError`.
 
     Example:
+        >>> import gatewright as gw
         >>> model = gw.tasks.LanguageModel(cell="lstm", hidden_size=16, batch_size=4, updates=3)
         >>> _ = model.fit("To be, or not to be, that is the question. " * 20)
         >>> model.generate("To ", length=5, seed=1).startswith("To ")
         True
     """
 
+    task = "language"
+    settings_type = LanguageSettings
+    job_type = LanguageJob
+    network_type = LanguageNetwork
+    data_sources = ("text", "validation")
+    search: ClassVar[Mapping[str, Any]] = {
+        "hidden_size": OneOf(128, 256, 512),
+        "num_layers": OneOf(1, 2),
+        "dropout": Between(0.0, 0.6),
+        "learning_rate": Between(5e-4, 1e-2, log=True),
+    }
+    _tokenizer: Tokenizer | None = None
+
     def __init__(self, cell: Any = "lstm", **settings: Any) -> None:
-        self.settings: LanguageSettings
-        self.training: TrainingSettings
-        self.settings, self.training = split_settings(settings, LanguageSettings, TrainingSettings)
-        # Read back from its own text, as a loaded model is: what runs does not depend on where the cell came
-        # from.
-        found = resolve_cell(cell)
-        self.equations, self.cell_name = str(found), str(found.name)
-        self.cell = gw.parse(self.equations, name=self.cell_name)
-        self.settings = self.settings.replace(cell=self.cell_name)
-        self.metrics: dict[str, Any] = {}
-        self.stopped: str | None = None  # the name of the signal that ended training, if one did
-        self.leads = True  # whether this process is the first of those that train
-        self._tokenizer: Tokenizer | None = None
-        self._network: LanguageNetwork | None = None
+        super().__init__(cell, **with_recipe(settings))
 
     def fit(
         self,
@@ -84,16 +83,11 @@ class LanguageModel(Reported):
         holds a model. `progress`: "bar", "lines", "auto" or "none". Raises `TextError`, `SettingsError`,
         `FolderError`, or `TrainingError` where the loss is no number.
         """
-        where = {"path": _path_of(text), "validation": _path_of(validation), "pattern": pattern}
-        path = None if out is None else folder_path(out)
-        corpus, name = self._prepare(text, validation, pattern)
-        if path is None:
-            with tempfile.TemporaryDirectory(prefix="gatewright-") as folder:
-                return self._begin(Path(folder), corpus, name, where, overwrite, progress)
-        return self._begin(path, corpus, name, where, overwrite, progress)._reported(path)
+        sources = {"text": text, "validation": validation, "pattern": pattern}
+        return self._fit(sources, out=out, overwrite=overwrite, progress=progress)
 
     @classmethod
-    def resume(
+    def resume(  # type: ignore[override]
         cls,
         folder: str | os.PathLike[str],
         text: TextLike = None,
@@ -108,100 +102,115 @@ class LanguageModel(Reported):
         those of the run's length and the devices may change, and the text must be the same. Raises
         `SettingsError` or `FolderError` otherwise.
         """
-        run = RunFolder(folder_path(folder))
-        run.tidy()
-        about = run.read()[1]
-        with run.fits_together():
-            recipe, known = about["recipe"], about["text"]
-            before = {**recipe["settings"], **about["training"]}
-            if "cell" in changes and str(resolve_cell(changes["cell"])) == recipe["equations"]:
-                changes["cell"] = before["cell"]
-            _refuse_changes(before, changes)
-            settings = {name: value for name, value in {**before, **changes}.items() if name != "cell"}
-            model = cls(gw.parse(recipe["equations"], name=recipe["cell_name"]), **settings)
-            tokenizer = _saved_tokenizer(run.path / CONFIG, recipe["config_sha256"])
-            where = recipe["where"]
-            text = text if text is not None or where["path"] is None else Path(where["path"])
-            if validation is None and where["validation"] is not None:
-                validation = Path(where["validation"])
-            corpus, name = model._prepare(text, validation, where["pattern"], tokenizer)
-            if corpus.sha256 != known["sha256"]:
-                raise SettingsError(
-                    f"{name}: not the text that this run began with ({known['name']}); "
-                    "give that one, or start a new run in another folder"
-                )
-        fabric = model._check(corpus, name, progress)
-        return model._launch(fabric, run.path, corpus, name, where, progress, resume=True)._reported(run.path)
-
-    @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """The model of a folder. Raises `FolderError` where the folder is missing, damaged, newer or not
-        ours.
-        """
-        found = read_model(Path(folder), "language")
-        try:
-            settings = LanguageSettings.from_dict(found.config["settings"])
-            model = cls(found.equations)
-            model._adopt(settings, found.cell_name, load_tokenizer(found.config["tokenizer"]), found.weights)
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise FolderError(f"{folder}: weights, equations and {CONFIG} do not fit together: {error}") from error
-        model.metrics, model.folder = found.metrics, Path(folder)
-        return model
-
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the model folder: `model.safetensors`, `config.json`, `metrics.json`, and `report.html` after `fit`.
-
-        Raises `FolderError` where files of these names are somebody else's.
-        """
-        path = folder_path(folder)
-        config = language_config(self.settings, self.tokenizer)
-        run = RunFolder(path)
-        run.refuse_foreign()
-        run.write_config(config)
-        weights = self.network.state_dict()
-        replace_file(path / WEIGHTS, model_bytes("language", self.equations, self.cell_name, config, weights))
-        replace_file(path / METRICS, json_bytes(self.metrics))
-        self._report_saved(path)
-
-    @property
-    def network(self) -> LanguageNetwork:
-        """The `nn.Module`. Raises `TaskError` before `fit` or `load`."""
-        return _made(self._network)
+        return cls._resume(folder, {"text": text, "validation": validation}, progress, changes)
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer. Raises `TaskError` before `fit` or `load`."""
-        return _made(self._tokenizer)
+        return self._made(self._tokenizer)
 
-    def to(self, device: str) -> Self:
-        """Move the model to a device. Raises `SettingsError` where it is not there."""
-        try:
-            self.network.to(torch.device(device))
-        except (RuntimeError, AssertionError) as error:
-            raise SettingsError(
-                f"device {device!r}: not usable here ({str(error).splitlines()[0]}); take cpu"
-            ) from error
-        return self
+    def report(  # type: ignore[override]
+        self, text: TextLike = None, *, validation: TextLike = None, pattern: str | None = None
+    ) -> Report:
+        """What training has shown, as a page: scores beside baselines, curves, examples, gates; `.save(path)`.
 
-    def score(self, text: TextLike, *, pattern: str = "*") -> Score:
+        `text` and `validation`: those of the training. They may be left out after `fit`, and where they were paths or
+        the default text that are still there; without them the report has no baselines and no examples. Raises
+        `SettingsError` for another text.
+
+        >>> import gatewright as gw
+        >>> model = gw.tasks.LanguageModel(hidden_size=8, batch_size=4, updates=2).fit("To be, or not to be. " * 40)
+        >>> [section.title for section in model.report().sections][:4]
+        ['Scores', 'Training', 'Samples', 'Surprise']
+        """
+        return self._report_on({"text": text, "validation": validation, "pattern": pattern})
+
+    def score(
+        self,
+        text: TextLike,
+        *,
+        pattern: str = "*",
+        cache: Cache | None = None,
+        dynamic: Dynamic | None = None,
+        training: TextLike = None,
+        from_start: bool = False,
+    ) -> Score:
         """The text's negative log-likelihood as one sequence: each token but the first, given all before it.
 
         The state is carried through the whole text, which is streamed, so it may be larger than memory.
+        `cache`: a neural cache behind the model. `dynamic`: dynamic evaluation, whose kind "rms" looks at the
+        training text; give it as `training` where the model does not find it again. `from_start`: the first
+        token counts too, as if an end of line stood before it, which is how papers count. Raises `TextError`, or
+        `SettingsError` where both are given.
+
+        >>> import gatewright as gw
+        >>> model = gw.tasks.LanguageModel(hidden_size=8, batch_size=4, updates=2).fit("To be, or not to be. " * 40)
+        >>> model.score("To be", from_start=True).predictions, model.score("To be").predictions
+        (5, 4)
+        >>> model.score("To be, or not", cache=gw.tasks.Cache(window=10)).predictions
+        12
         """
-        source = open_text(text, pattern)
-        survey(source)
-        found = score(self.network, self.tokenizer.encode_stream(source.strings()), unknown=self.tokenizer.unknown)
+        if cache is not None and dynamic is not None:
+            raise SettingsError("score: expected a cache or dynamic evaluation, got both; leave one out")
+        source, arrays = self._stream(text, pattern, from_start=from_start)
+        unknown = self.tokenizer.unknown
+        if cache is not None:
+            found = cache_score(self.network, arrays, cache, unknown=unknown)
+        elif dynamic is not None:
+            found = dynamic_score(self.network, arrays, dynamic, self._rms(dynamic, training), unknown=unknown)
+        else:
+            found = score(self.network, arrays, unknown=unknown)
         if not found.predictions:
             raise TaskError(f"{source.name}: too short: at least 2 tokens are needed; give a longer text")
         return found
+
+    def choose_cache(self, text: TextLike, *, window: int = 2000, pattern: str = "*") -> Cache:
+        """The cache of a window's length that is best on a text, which should be the validation text."""
+        return choose_cache(self.network, self._stream(text, pattern)[1], window=window)
+
+    def choose_dynamic(
+        self,
+        text: TextLike,
+        *,
+        kind: str = "rms",
+        training: TextLike = None,
+        tokens: int = 10_000,
+        pattern: str = "*",
+    ) -> Dynamic:
+        """The dynamic evaluation that is best on the first `tokens` of a text, which should be the validation text."""
+        ids = np.concatenate([np.empty(0, np.int64), *self._stream(text, pattern)[1]])[:tokens]
+        how = Dynamic.from_dict({"kind": kind})
+        return choose_dynamic(self.network, ids, self._rms(how, training), kind=kind)
+
+    def _stream(self, text: TextLike, pattern: str, *, from_start: bool = False) -> tuple[Text, Iterator[Any]]:
+        """A text, checked, and its tokens."""
+        source = open_text(text, pattern)
+        survey(source)
+        arrays = self.tokenizer.encode_stream(source.strings())
+        return source, itertools.chain([np.array([self.tokenizer.start])], arrays) if from_start else arrays
+
+    def _rms(self, how: Dynamic, training: TextLike) -> list[torch.Tensor] | None:
+        """The gradients' root mean square on the training text, which is taken once for each number of steps."""
+        if how.kind == "sgd":
+            return None
+        if training is not None:
+            tokens = np.concatenate([np.empty(0, np.int64), *self._stream(training, "*")[1]])
+            return gradient_rms(self.network, tokens, how.steps)
+        prepared = self._find_data({})
+        if prepared is None:
+            raise SettingsError(
+                "dynamic evaluation, kind rms: expected the training text, which is not found again; "
+                "give it as training, or take the kind sgd"
+            )
+        return gradient_rms(self.network, cast("LanguagePrepared", prepared).corpus.train, how.steps)
 
     def perplexity(self, text: TextLike) -> float:
         """exp of the mean negative log-likelihood of a token; see `score`."""
         return self.score(text).perplexity
 
-    def evaluate(self, text: TextLike = None, *, pattern: str = "*") -> dict[str, float]:
-        """Loss (nats a token), perplexity, bits a character, and counts, on a text."""
-        found = self.score(text, pattern=pattern)
+    def evaluate(self, text: TextLike = None, *, pattern: str = "*", **how: Any) -> dict[str, float]:
+        """Loss (nats a token), perplexity, bits a character, and counts, on a text; `how` is as in `score`."""
+        found = self.score(text, pattern=pattern, **how)
         characters = survey(open_text(text, pattern)).characters
         return {
             "loss": found.loss,
@@ -221,174 +230,86 @@ class LanguageModel(Reported):
 
     def summary(self) -> dict[str, Any]:
         """The figures of the training run, for a table. Raises `TaskError` where there was none."""
-        if not self.metrics:
-            _made(self._network)
-            raise TaskError(f"this model came without {METRICS}, so there are no figures of its training")
-        m, best = self.metrics, self.metrics.get("best") or {}
-        return {
-            "cell": self.cell_name,
-            "backend": m.get("backend", ""),
-            "parameters": m.get("parameters", 0),
-            "text": m["text"]["name"],
-            "training tokens": m["text"]["train_tokens"],
-            "validation tokens": m["text"]["validation_tokens"],
-            "vocabulary": m["text"]["vocabulary"],
-            "ended": ENDS.get(m["state"], m["state"]),
-            "updates": m["updates"],
-            "epochs": m["epochs"],
-            "seconds": m["seconds"],
-            "best at update": best.get("update"),
-            "training loss": best.get("train_loss"),
-            "validation loss (nats a token)": best.get("loss"),
-            "validation perplexity": best.get("perplexity"),
-            "bits a token": best["loss"] / LN2 if best else None,
-        }
+        found = super().summary()
+        best = self.metrics.get("best") or {}
+        return found | {"bits a token": best["loss"] / LN2 if best else None}
 
     def generate(self, prompt: str = "", **sampling: Any) -> str:
         """The prompt and a continuation of it.
 
-        `sampling`: fields of `Sampling`: length, temperature, top_k, top_p, seed. The same seed gives the
-        same text.
+        `sampling`: fields of `Sampling`: length, temperature, top_k, top_p, repetition_penalty, until, seed; or
+        beams and length_penalty for the likeliest text that beam search finds. The same seed gives the same
+        text.
         """
         how = Sampling.from_dict(sampling)
-        tokens = [int(i) for i in self.tokenizer.encode(check_string(prompt))] or [self.tokenizer.start]
-        generator = torch.Generator()
-        generator.seed() if how.seed is None else generator.manual_seed(how.seed)
-        made = self._continue(tokens, how, generator)
-        glue = self.tokenizer.glue if prompt and not prompt[-1].isspace() else ""
-        return prompt + (glue if made else "") + self.tokenizer.decode(made)
+        if how.beams is not None:
+            return searched(self.network, self.tokenizer, prompt, how)[0].text
+        return drawn(self.network, self.tokenizer, prompt, how)
 
-    @torch.no_grad()
-    def _continue(self, tokens: list[int], how: Sampling, generator: torch.Generator) -> list[int]:
-        network, device = self.network.eval(), self.network.embedding.weight.device
-        state, made = None, []
-        if len(tokens) > 1:
-            _, state = network(torch.tensor(tokens[:-1], device=device)[:, None])
-        last = torch.tensor(tokens[-1:], device=device)
-        for _ in range(how.length):
-            logits, state = network.step(last, state)
-            last = choose(logits, how, generator, self.tokenizer.unknown).to(device)
-            made.append(int(last))
-        return made
+    def beams(self, prompt: str = "", *, beams: int = 4, **sampling: Any) -> list[Continuation]:
+        """The likeliest continuations that beam search finds, the best one first, each with its log probability.
+
+        `sampling`: fields of `Sampling`; nothing is drawn, so temperature, top_k, top_p and seed do nothing.
+
+        >>> import gatewright as gw
+        >>> model = gw.tasks.LanguageModel(hidden_size=8, batch_size=4, updates=2).fit("To be, or not to be. " * 40)
+        >>> best, *others = model.beams("To ", beams=3, length=4)
+        >>> len(best.text), best.log_probability >= others[0].log_probability
+        (7, True)
+        """
+        how = Sampling.from_dict({**sampling, "beams": beams})
+        return searched(self.network, self.tokenizer, prompt, how)
+
+    def answer(self, items: list[Any]) -> list[Any]:
+        """Texts for `{"prompt": …}` with fields of `Sampling`, losses for `{"text": …}`; see `gatewright serve`."""
+        return answer(self, items)
+
+    def example(self) -> Any:
+        """A request that `answer` understands."""
+        return example()
+
+    def session(self) -> LanguageSession:
+        """What reads a text piece by piece; `step({"text": …})` says what may come next."""
+        return LanguageSession(self)
 
     def _prepare(
-        self, text: TextLike, validation: TextLike, pattern: str, tokenizer: Tokenizer | None = None
-    ) -> tuple[Corpus, str]:
+        self,
+        *,
+        config: dict[str, Any] | None = None,
+        text: TextLike = None,
+        validation: TextLike = None,
+        pattern: str = "*",
+    ) -> LanguagePrepared:
         source = open_text(text, pattern)
         corpus = prepare(
             source,
             kind=self.settings.tokenizer,
             size=self.settings.vocabulary,
-            tokenizer=tokenizer,
+            tokenizer=None if config is None else load_tokenizer(config["tokenizer"]),
             share=self.settings.validation,
             validation=None if validation is None else open_text(validation, pattern),
         )
-        return corpus, source.name
+        config = {"tokenizer": corpus.tokenizer.to_dict()}
+        return LanguagePrepared(source.name, corpus.sha256, config, corpus=corpus)
 
-    def _begin(
-        self, path: Path, corpus: Corpus, name: str, where: dict[str, Any], overwrite: bool, progress: str
-    ) -> Self:
-        folder = RunFolder(path)
-        fabric = self._check(corpus, name, progress)
-        if fabric.global_rank:  # torchrun or a cluster has started this process beside the first one
-            return self._launch(fabric, path, corpus, name, where, progress, resume=False)
-        folder.begin(overwrite=overwrite)
-        try:
-            folder.write_config(language_config(self.settings, corpus.tokenizer))
-            return self._launch(fabric, path, corpus, name, where, progress, resume=False)
-        finally:
-            folder.put_back()  # where the new run has saved nothing, the one that it was to replace stays
+    @classmethod
+    def make_network(cls, cell: Any, settings: Any, config: dict[str, Any]) -> LanguageNetwork:
+        return LanguageNetwork(cell, load_tokenizer(config["tokenizer"]).size, settings)
 
-    def _check(self, corpus: Corpus, name: str, progress: str) -> Any:
-        """Find what would go wrong in training before anything is written; the Fabric to train on."""
-        check_style(progress)
-        check_length(corpus, name, self.training.batch_size)
-        check_network(self.cell, corpus.tokenizer.size, self.settings)
-        return make_fabric(self.training)
+    def check(self, prepared: Any) -> None:
+        check_length(prepared.corpus, prepared.name, self.training.batch_size)
 
-    def _launch(
-        self,
-        fabric: Any,
-        path: Path,
-        corpus: Corpus,
-        name: str,
-        where: dict[str, Any],
-        progress: str,
-        *,
-        resume: bool,
-    ) -> Self:
-        plan = LanguagePlan(
-            self.equations,
-            self.cell_name,
-            self.settings,
-            self.training,
-            corpus,
-            name,
-            where,
-            str(path),
-            resume,
-            progress,
-        )
-        self.seen = Seen(corpus.train, corpus.valid)
-        try:
-            outcome = launch(fabric, train_language, plan)
-        except TrainingError as error:
-            if fabric.global_rank == 0:
-                self._report_failure(path, error)
-            raise
-        self.metrics = outcome.metrics
-        self.stopped = outcome.reason if outcome.reason.startswith("SIG") else None
-        self.leads = fabric.global_rank == 0
-        if self.leads and self.metrics["best"] is not None:
-            found = read_model(path, "language")
-            self._adopt(self.settings, self.cell_name, corpus.tokenizer, found.weights)
-            self.watch = self._saved_watch(path)
-        return self
+    def _explanation(self, text: TextLike, *, pattern: str = "*") -> Findings:
+        """text: a string is the text itself; a path is a file or a folder of files."""
+        source, arrays = self._stream(text, pattern)
+        return text_findings(self, np.concatenate([np.empty(0, np.int64), *arrays]), source.name)
 
-    def _adopt(
-        self,
-        settings: LanguageSettings,
-        cell_name: str,
-        tokenizer: Tokenizer,
-        weights: dict[str, torch.Tensor],
-    ) -> None:
-        self.settings, self.cell_name = settings, cell_name
-        self.cell = gw.parse(self.equations, name=cell_name)
-        network = LanguageNetwork(self.cell, tokenizer.size, settings)
-        network.to(weights["bias"].dtype).load_state_dict(weights)
-        self._tokenizer, self._network = tokenizer, network.eval()
+    def _findings(self, prepared: LanguagePrepared | None) -> Findings:
+        return language_findings(self, prepared and Seen(prepared.corpus.train, prepared.corpus.valid))
+
+    def _adopt(self, settings: Any, cell_name: str, config: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
+        self._tokenizer = load_tokenizer(config["tokenizer"])
+        super()._adopt(settings, cell_name, config, weights)
 
 
-ENDS = {"finished": "at its limit", "early": "early: the validation loss got no better"}
 LN2 = 0.6931471805599453
-
-
-def _made(part: Any) -> Any:
-    if part is None:
-        raise TaskError("this LanguageModel has no weights yet; call fit(text) or LanguageModel.load(folder) first")
-    return part
-
-
-def _path_of(text: TextLike) -> str | None:
-    return str(Path(text).resolve()) if isinstance(text, os.PathLike) else None
-
-
-def _refuse_changes(before: dict[str, Any], changes: dict[str, Any]) -> None:
-    split_settings(changes, LanguageSettings, TrainingSettings)
-    for name, value in changes.items():
-        if name not in TrainingSettings.RESUMABLE and value != before[name]:
-            raise SettingsError(
-                f"setting {name}: this run began with {before[name]!r} and cannot go on with {value!r}; "
-                "leave it out, or start a new run in another folder"
-            )
-
-
-def _saved_tokenizer(path: Path, wanted: str) -> Tokenizer:
-    """The tokenizer of the `config.json` that a run began with."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FolderError(f"{path}: cannot be read ({error.strerror}); restore it from a copy") from error
-    if hashlib.sha256(content).hexdigest() != wanted:
-        raise FolderError(f"{path}: changed after the run began (its SHA-256 does not fit); restore it from a copy")
-    return load_tokenizer(json.loads(content)["tokenizer"])

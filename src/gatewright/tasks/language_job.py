@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import math
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,86 +14,52 @@ from torch import nn
 import gatewright as gw
 from gatewright.tasks.corpus import Corpus, Rows, refuse_short
 from gatewright.tasks.fabric import all_reduce
-from gatewright.tasks.folder import config_bytes, model_bytes
-from gatewright.tasks.language_network import (
-    LOGITS,
-    LanguageNetwork,
-    detach,
-    mean_loss,
-    negative_log_likelihood,
-)
-from gatewright.tasks.language_settings import LanguageSettings
-from gatewright.tasks.run_folder import RunFolder
-from gatewright.tasks.settings import TrainingSettings
-from gatewright.tasks.tokenizers import Tokenizer
-from gatewright.tasks.trainer import Job, Outcome, Result, Trainer
+from gatewright.tasks.language_score import LOGITS, negative_log_likelihood
+from gatewright.tasks.task_job import Plan, Prepared, TaskJob
+from gatewright.tasks.trainer import Result
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["LanguageJob", "LanguagePlan", "check_length", "language_config", "train_language"]
+__all__ = ["LanguageJob", "LanguagePrepared", "check_length"]
 
 VALIDATION_ROW = 2048  # tokens that a row of the validation text has at least
+SHORTEST = 5  # steps of an update, where their number is drawn
 
 
 @dataclass(frozen=True)
-class LanguagePlan:
-    """All that a process needs to train; it can be sent to another one."""
+class LanguagePrepared(Prepared):
+    """A text as tokens."""
 
-    equations: str
-    cell_name: str
-    settings: LanguageSettings
-    training: TrainingSettings
-    corpus: Corpus
-    text_name: str
-    where: dict[str, Any]  # paths of the texts, for a resumption
-    folder: str
-    resume: bool
-    style: str
+    corpus: Corpus = field(kw_only=True)
 
 
-def language_config(settings: LanguageSettings, tokenizer: Tokenizer) -> bytes:
-    """`config.json` of a language model."""
-    return config_bytes("language", {"settings": settings.to_dict(), "tokenizer": tokenizer.to_dict()})
-
-
-def train_language(fabric: Fabric, plan: LanguagePlan) -> Outcome:
-    """Train in one process; every process of a Fabric calls this."""
-    torch.manual_seed(plan.training.seed)
-    job = LanguageJob(plan)
-    folder = RunFolder(Path(plan.folder))
-    trainer = Trainer(fabric, job, plan.training, folder, plan.style)
-    torch.manual_seed(plan.training.seed + fabric.global_rank)  # dropout differs between processes
-    if plan.resume:
-        tree, _, model = folder.read()
-        with folder.fits_together():
-            trainer.restore(tree, model)
-    return trainer.run()
-
-
-class LanguageJob(Job):
+class LanguageJob(TaskJob):
     """Batches, loss and evaluation of a language model."""
 
-    task = "language"
     unit = "tokens"
 
-    def __init__(self, plan: LanguagePlan) -> None:
-        self.plan, self.settings, self.corpus = plan, plan.settings, plan.corpus
-        self.cell = gw.parse(plan.equations, name=plan.cell_name)
-        self._network = LanguageNetwork(self.cell, self.corpus.tokenizer.size, plan.settings)
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.corpus: Corpus = self.prepared.corpus
         self.rows = plan.training.batch_size
-        self._config = language_config(plan.settings, plan.corpus.tokenizer)
-
-    @property
-    def network(self) -> LanguageNetwork:
-        return self._network
+        self._stretch: tuple[int, Rows] | None = None  # of the epoch that was asked for last
 
     def stretch(self, epoch: int) -> Rows:
         """The training text in rows; epochs begin at different tokens, so that they are cut differently."""
+        if self._stretch is None or self._stretch[0] != epoch:
+            self._stretch = epoch, self._cut(epoch)
+        return self._stretch[1]
+
+    def _cut(self, epoch: int) -> Rows:
         window = self.settings.window
         room = min(window, (len(self.corpus.train) - 1) // self.rows // 4)
         offset = int(np.random.default_rng([self.plan.training.seed, epoch]).integers(room + 1)) if epoch else 0
-        return Rows(self.corpus.train, self.rows, window, offset)
+        rows = Rows(self.corpus.train, self.rows, window, offset)
+        if not self.settings.variable_steps:
+            return rows
+        draw = np.random.default_rng([self.plan.training.seed, epoch, 1])
+        return dataclasses.replace(rows, starts=drawn_starts(rows.length, window, draw))
 
     def batches(self, epoch: int) -> int:
         return len(self.stretch(epoch))
@@ -106,9 +71,10 @@ class LanguageJob(Job):
         return torch.from_numpy(tokens).to(fabric.device)
 
     def loss(self, network: nn.Module, batch: torch.Tensor, carried: Any) -> Result:
-        logits, state = network(batch[:-1], carried)
         targets = batch[1:]
-        return Result(mean_loss(logits, targets), targets.numel(), detach(state))
+        losses, state = network(batch[:-1], carried, targets)
+        rate = len(targets) / self.settings.window if self.settings.variable_steps else 1.0
+        return Result(losses.entropy, targets.numel(), gw.detach(state), losses.penalty, rate)
 
     def evaluate(self, fabric: Fabric) -> dict[str, float]:
         """Loss and perplexity on the validation text, read in a few rows side by side."""
@@ -129,34 +95,27 @@ class LanguageJob(Job):
         loss = nats / count
         return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
 
-    def model_file(self) -> bytes:
-        plan = self.plan
-        return model_bytes(self.task, plan.equations, plan.cell_name, self._config, self.network.state_dict())
-
-    def describe(self) -> dict[str, Any]:
+    def describe_data(self) -> dict[str, Any]:
         corpus = self.corpus
         return {
-            "text": {
-                "name": self.plan.text_name,
-                "sha256": corpus.sha256,
-                "characters": corpus.characters,
-                "train_tokens": len(corpus.train),
-                "validation_tokens": len(corpus.valid),
-                "vocabulary": corpus.tokenizer.size,
-            },
-            "backend": self.network.backend(),
-            "parameters": sum(w.numel() for w in self.network.parameters()),
+            "characters": corpus.characters,
+            "train_tokens": len(corpus.train),
+            "validation_tokens": len(corpus.valid),
+            "vocabulary": corpus.tokenizer.size,
         }
 
-    def recipe(self) -> dict[str, Any]:
-        plan = self.plan
-        return {
-            "equations": plan.equations,
-            "cell_name": plan.cell_name,
-            "settings": plan.settings.to_dict(),
-            "where": plan.where,
-            "config_sha256": hashlib.sha256(self._config).hexdigest(),
-        }
+
+def drawn_starts(length: int, steps: int, draw: np.random.Generator) -> np.ndarray:
+    """Where the batches of an epoch begin, `length` predictions long: each has about N(steps, 5) of them, or half of
+    that with probability 0.05, and 5 at least (Merity, Keskar and Socher 2018), so that no epoch is cut like another.
+    """
+    starts, end = [0], 0
+    while True:
+        base = steps if draw.random() < 0.95 else steps / 2
+        end += max(SHORTEST, int(draw.normal(base, 5)))
+        if end >= length:
+            return np.array(starts)
+        starts.append(end)
 
 
 def check_length(corpus: Corpus, name: str, rows: int) -> None:

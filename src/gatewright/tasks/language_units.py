@@ -11,6 +11,7 @@ import torch
 from gatewright.inside import Found, find_units, record
 from gatewright.inside import labels as known
 from gatewright.inside.pictures.text import TextPicture, coloured_text
+from gatewright.nn import Recurrent
 from gatewright.tasks.errors import SettingsError
 from gatewright.tasks.language_network import LanguageNetwork
 from gatewright.tasks.tokenizers import Tokenizer
@@ -67,7 +68,8 @@ def follow(
     labels = _labels(text, tokens, what)
     if not np.isfinite(labels.astype(np.float64)).any():
         raise SettingsError(f"{what}: there is nothing of it in this text")
-    names = names or [s.name for s in network.recurrent.equations.states]
+    layer = next(m for m in network.modules() if isinstance(m, Recurrent))
+    names = names or [s.name for s in layer.equations.states]
     with torch.no_grad(), record(network.eval(), names) as tape:
         network(torch.as_tensor(ids, dtype=torch.int64)[:, None])
     track = tape.tracks[0]

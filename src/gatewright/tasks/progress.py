@@ -95,17 +95,19 @@ class Bar(Silent):
         self._bar.stop()
 
 
-def make_watcher(style: str, unit: str) -> Watcher:
-    """The watcher of a style; `auto` is a bar on a terminal and lines elsewhere."""
+def make_watcher(style: str | Watcher, unit: str) -> Watcher:
+    """The watcher of a style; `auto` is a bar on a terminal and lines elsewhere. A watcher is one already."""
+    if not isinstance(style, str):
+        return style
     check_style(style)
     if style == "auto":
         style = "bar" if sys.stdout.isatty() else "lines"
     return Bar(unit) if style == "bar" else Lines() if style == "lines" else Silent()
 
 
-def check_style(style: str) -> None:
+def check_style(style: str | Watcher) -> None:
     """Raise `SettingsError` for a style that there is not."""
-    if style not in typing.get_args(Style):
+    if isinstance(style, str) and style not in typing.get_args(Style):
         raise SettingsError(f"progress: expected auto, bar, lines or none, got {style!r}")
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gatewright.inside.pictures.timeline import visible
+from gatewright.tasks.errors import TextError
 from gatewright.tasks.progress import clock
 from gatewright.tasks.report import Alert, Findings, Markup, Part, Probe, Score, Section, Table, Text
 from gatewright.tasks.report_axis import words
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from gatewright.tasks.language import LanguageModel
     from gatewright.tasks.tokenizers import Tokenizer
 
-__all__ = ["Example", "Seen", "baselines", "language_findings"]
+__all__ = ["Example", "Seen", "baselines", "language_findings", "text_findings"]
 
 LN2 = math.log(2)
 MOST = 1 << 22  # tokens that baselines are counted on
@@ -34,6 +35,7 @@ STEPS = {"chars": 256, "bytes": 256, "pieces": 128, "words": 128}
 SHOWN = {"chars": 60, "bytes": 60, "pieces": 40, "words": 40}
 SAMPLE = {"chars": 400, "bytes": 400, "pieces": 120, "words": 80}
 ROWS, NUMBERS = 8, 1 << 24  # sequences that are looked into, and numbers that are recorded at most
+LONGEST = 2048  # tokens of a text that a page is about
 COLOURS = 7
 DISCOUNT = 0.75
 
@@ -48,9 +50,9 @@ class Seen:
 
 def language_findings(model: LanguageModel, seen: Seen | None) -> Findings:
     """What the report of a language model shows; without the text only what its metrics say."""
-    text = (model.metrics.get("text") or {}).get("name", "a text")
+    text = (model.metrics.get("data") or {}).get("name", "a text")
     title = f"{model.cell_name} on {Path(text).name if os.sep in text else text}"
-    data = {name.replace("_", " "): value for name, value in (model.metrics.get("text") or {}).items()}
+    data = {name.replace("_", " "): value for name, value in (model.metrics.get("data") or {}).items()}
     if seen is None:
         told = (
             "the text of this run is not known here, so there are no baselines and no examples; give it as an argument"
@@ -63,6 +65,29 @@ def language_findings(model: LanguageModel, seen: Seen | None) -> Findings:
     ]
     scores = [*_ours(model), *baselines(seen, model.tokenizer.size, _per_character(model))]
     return Findings(title, "tokens", _headline(model), scores, data, sections, example.probe(model))
+
+
+def text_findings(model: LanguageModel, ids: Integer[np.ndarray, " N"], title: str) -> Findings:
+    """What a page about one text shows: its cost, each token's surprise, and a probe of what happens inside.
+
+    ids: two tokens at least, read as one sequence from an empty state. Raises `TextError`.
+    """
+    if not 2 <= len(ids) <= LONGEST:
+        advice = "give a longer one" if len(ids) < 2 else "give a part of it"
+        raise TextError(f"{title}: expected a text of 2 to {LONGEST} tokens, got {len(ids)}; {advice}")
+    network, kind = model.network.eval(), model.tokenizer.kind
+    tokens = torch.from_numpy(ids.astype(np.int64))[:, None].to(model.device)
+    names = [shown_token(model.tokenizer, int(i)) for i in ids[:-1]]
+    example = Example(network, tokens[:0], tokens, None, names, kind)
+    with torch.no_grad():
+        loss = float(example.losses().double().mean())
+    figures = _figures(loss, None)
+    headline = [(name, words(round(value, 4))) for name, value in figures.items()]
+    about = "The text as one sequence; a column is a step, written below it is the token that comes in."
+    probe = Probe(network, example.losses, {"tokens": names}, SHOWN[kind], about=about)
+    section = Section("Surprise", _surprise(model.tokenizer, example))
+    scores = [Score(model.cell_name, figures, "on this text", ours=True)]
+    return Findings(title, "tokens", headline, scores, {}, [section], probe)
 
 
 def _headline(model: LanguageModel) -> list[tuple[str, str]]:
@@ -86,7 +111,7 @@ def _headline(model: LanguageModel) -> list[tuple[str, str]]:
 
 def _per_character(model: LanguageModel) -> float | None:
     """Tokens to a character of the whole text; None for words, of which unknown ones cost next to nothing."""
-    text = model.metrics.get("text") or {}
+    text = model.metrics.get("data") or {}
     if not text.get("characters") or model.settings.tokenizer == "words":
         return None
     return (text["train_tokens"] + text["validation_tokens"]) / text["characters"]

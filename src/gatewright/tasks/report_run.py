@@ -25,7 +25,7 @@ from gatewright.tasks.report_inside import inside
 from gatewright.tasks.report_page import scrolling
 from gatewright.tasks.settings import Settings
 
-__all__ = ["Run", "run_report"]
+__all__ = ["Run", "example_report", "run_report"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,20 @@ def run_report(run: Run, findings: Findings) -> Report:
     report.alerts += [Alert(line) for line in report.missing]
     again = f" Write it again: {run.again}." if run.again else ""
     report.footer = f"Made by Gatewright {gw.__version__} on {made}.{again}"
+    return report
+
+
+def example_report(cell: gw.Cell, findings: Findings, subtitle: str) -> Report:
+    """The report of one example: what the task shows of it, its scores, the cell, and what happened inside."""
+    report = Report(findings.title, subtitle, findings.headline, alerts=list(findings.alerts))
+    for section in findings.examples:
+        report.add(section.title, lambda section=section: section.parts)
+    report.add("Scores", lambda: _scores(findings))
+    if findings.probe is not None:
+        inside(report, findings.probe, cell)
+    report.add("Cell", lambda: _cell(cell))
+    report.alerts += [Alert(line) for line in report.missing]
+    report.footer = f"Made by Gatewright {gw.__version__}."
     return report
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gatewright.inside.pictures.page import Frame, Page, curves
 from gatewright.inside.pictures.png import data_uri, indexed_uri
-from gatewright.inside.pictures.scene import Axis, Bars, HeatMap, Image, Line, Mark, Panel, Scale, Scene
+from gatewright.inside.pictures.scene import Axis, Band, Bars, HeatMap, Image, Line, Mark, Panel, Scale, Scene
 from gatewright.inside.pictures.style import THEMES, along
 from gatewright.tasks.report_axis import Place, words
 
@@ -76,7 +76,7 @@ def _panel(scene: Scene, panel: Panel, frame: Frame) -> str:
 def _along_x(panels: list[Panel]) -> np.ndarray:
     found: list[np.ndarray] = []
     for item in (i for p in panels for i in p.items):
-        if isinstance(item, Line):
+        if isinstance(item, Line | Band):
             found.append(np.asarray(item.x))
         elif isinstance(item, HeatMap | Bars):
             found.append(np.asarray(item.edges))
@@ -92,6 +92,8 @@ def _along_y(panel: Panel) -> np.ndarray:
     for item in panel.items:
         if isinstance(item, Line):
             found.append(np.asarray(item.y, np.float64))
+        elif isinstance(item, Band):
+            found += [np.asarray(item.low, np.float64), np.asarray(item.high, np.float64)]
         elif isinstance(item, Bars):
             found.append(np.append(item.counts, 0.0))
         elif isinstance(item, HeatMap):
@@ -143,12 +145,19 @@ def _legend(on: On) -> str:
         return ""
     parts, at = [], 6.0
     for item in on.panel.items:
-        if isinstance(item, Line | Bars) and item.name:
-            dash = DASHES[item.dash] if isinstance(item, Line) else ""
-            parts.append(f'<path class="s {_colour(item.colour)}"{dash} d="M{on.width + 10:.1f} {at:.1f}h24"/>')
+        if isinstance(item, Line | Band | Bars) and item.name:
+            parts.append(_key(item, on.width + 10, at))
             parts.append(_text(on.width + 40, at + 4, item.name, "w"))
             at += 17
     return "".join(parts)
+
+
+def _key(item: Line | Band | Bars, x: float, y: float) -> str:
+    if isinstance(item, Band):
+        box = f'x="{x:.1f}" y="{y - 6:.1f}" width="24" height="12"'
+        return f'<rect class="f {_colour(item.colour)}" opacity="{item.strength:g}" {box}/>'
+    dash = DASHES[item.dash] if isinstance(item, Line) else ""
+    return f'<path class="s {_colour(item.colour)}"{dash} d="M{x:.1f} {y:.1f}h24"/>'
 
 
 def _colour_bar(heat: HeatMap, on: On) -> str:
@@ -173,6 +182,8 @@ def _drawn(item: Any, on: On) -> str:
         return _heat(item, on)
     if isinstance(item, Line):
         return _line(item, on)
+    if isinstance(item, Band):
+        return _band(item, on)
     if isinstance(item, Bars):
         return _bars(item, on)
     return _mark(item, on) if isinstance(item, Mark) else _image(item, on)
@@ -226,6 +237,14 @@ def _line(line: Line, on: On) -> str:
                 f'<circle class="hover" cx="{x[k]:.1f}" cy="{y[k]:.1f}" r="7"><title>{escape(said)}</title></circle>'
             )
     return "".join(parts)
+
+
+def _band(band: Band, on: On) -> str:
+    known = np.isfinite(band.low) & np.isfinite(band.high)
+    x, low, high = (place.at(v[known]) for place, v in ((on.x, band.x), (on.y, band.low), (on.y, band.high)))
+    around = [*zip(x, high, strict=True), *zip(x[::-1], low[::-1], strict=True)]
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in around)
+    return f'<polygon class="f {_colour(band.colour)}" opacity="{band.strength:g}" points="{points}"/>'
 
 
 def _bars(bars: Bars, on: On) -> str:

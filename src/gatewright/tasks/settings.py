@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import sys
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from gatewright.tasks.errors import SettingsError
 
-__all__ = ["Settings", "TrainingSettings", "setting", "split_settings"]
+__all__ = ["Settings", "TrainingSettings", "defaults", "setting", "split_settings"]
 
 TOO_LARGE = 2**63  # torch and its random generators take 64 bits
 
@@ -153,6 +154,9 @@ class TrainingSettings(Settings):
     weight_decay: float = setting(0.01, "of matrices (biases have none)")
     momentum: float = setting(0.0, "of SGD")
     clip: float | None = setting(1.0, "largest norm of the gradient; 0: no clipping")
+    averaging: int = setting(
+        0, "NT-ASGD's n: weights are averaged from where validation is worse than the best but the last n; 0: never"
+    )
     patience: int | None = setting(10, "evaluations without a better validation loss before stopping; 0: never stop")
     evaluate_every: int | None = setting(None, "updates between evaluations (an epoch, at most 500)")
     save_minutes: float = setting(2.0, "longest time between two checkpoints; one is made at every evaluation besides")
@@ -169,7 +173,7 @@ class TrainingSettings(Settings):
             self._at_least(name, 1)
         for name in ("epochs", "minutes", "learning_rate", "decay", "save_minutes"):
             self._at_least(name, 0, above=True)
-        for name in ("warmup", "final", "weight_decay", "momentum", "clip", "patience", "seed"):
+        for name in ("warmup", "final", "weight_decay", "momentum", "clip", "averaging", "patience", "seed"):
             self._at_least(name, 0)
         processes = self.devices * self.nodes
         if self.batch_size % processes:
@@ -197,3 +201,19 @@ class TrainingSettings(Settings):
             "save_minutes",
         }
     )
+
+
+def defaults(kind: type[TrainingSettings], name: str, **values: Any) -> type[TrainingSettings]:
+    """The training settings of a task: the same fields with other defaults. name: of the class, as it is assigned.
+
+    >>> Slow = defaults(TrainingSettings, "Slow", learning_rate=1e-4)
+    >>> Slow().learning_rate, Slow().batch_size
+    (0.0001, 32)
+    """
+    refuse_unknown(values, kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    namespace: dict[str, Any] = {n: setting(v, fields[n].metadata["help"]) for n, v in values.items()}
+    namespace["__annotations__"] = {n: fields[n].type for n in values}
+    caller = sys._getframe(1).f_globals  # where the class will be found again by name
+    made = type(name, (kind,), {**namespace, "__module__": caller["__name__"], "__doc__": kind.__doc__})
+    return dataclass(frozen=True)(made)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from gatewright.tasks.averaging import Average, triggered
 from gatewright.tasks.errors import TaskError, TrainingError
 from gatewright.tasks.fabric import all_gather, all_reduce
 from gatewright.tasks.interrupt import Interrupt
@@ -39,12 +40,15 @@ __all__ = ["Job", "Outcome", "Progress", "Result", "Trainer"]
 
 class Result(NamedTuple):
     """What a loss function returns: the mean loss of this process's items, their number, and what is carried
-    on.
+    on; a penalty, which is trained on but is no part of the figures; and a factor of the learning rate, the same in
+    every process.
     """
 
     loss: Tensor
     items: int
     carried: Any = None
+    penalty: Tensor | None = None
+    rate: float = 1.0
 
 
 class Job(ABC):
@@ -126,6 +130,7 @@ class Trainer:
         self.model: bytes | None = None  # the best one so far
         self.sums = no_sums()
         self.histograms = Histograms(job.network)
+        self.average = Average(job.network)
         self.watcher: Watcher = make_watcher(style if fabric.is_global_zero else "none", job.unit)
         self._saved_at = 0.0
 
@@ -137,6 +142,7 @@ class Trainer:
         self.carried = self._my_part(tree["carried"])
         self.sums, self.model = no_sums(tree["sums"]), model
         self.histograms.restore(tree.get("histograms"))
+        self.average.restore(tree.get("average"))
         self._saved_at = self.progress.seconds
         if len(tree["generators"]) == self.fabric.world_size:
             set_generators(tree["generators"][self.fabric.global_rank])
@@ -180,15 +186,16 @@ class Trainer:
         self.network.train()
         result = job.loss(self.network, job.batch(p.epoch, p.index, self.fabric), self.carried)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.settings, p.update, self._share(), p.factor)
+            group["lr"] = result.rate * learning_rate(self.settings, p.update, self._share(), p.factor)
         self.optimizer.zero_grad()
-        self.fabric.backward(result.loss)
+        self.fabric.backward(result.loss if result.penalty is None else result.loss + result.penalty)
         norm = self.fabric.clip_gradients(
             self.network, self.optimizer, max_norm=self.settings.clip or math.inf, error_if_nonfinite=False
         )
         loss = all_reduce(self.fabric, result.loss.detach()).item() / self.fabric.world_size
         self._check("loss", loss)
         self.optimizer.step()
+        self.average.update()
         self.carried = result.carried
         items = result.items * self.fabric.world_size
         self._count(loss, items, math.nan if norm is None else norm.item())
@@ -239,9 +246,13 @@ class Trainer:
     def _evaluate(self, began: float) -> None:
         p, start = self.progress, time.perf_counter()
         self.network.eval()
-        figures = self.job.evaluate(self.fabric)
-        self._check("validation loss", figures["loss"])
-        self.histograms.look(p.update)
+        with self.average.applied():
+            figures = self.job.evaluate(self.fabric)
+            self._check("validation loss", figures["loss"])
+            self.histograms.look(p.update)
+            best = p.best is None or figures["loss"] < p.best
+            if best:
+                self.model = self.job.model_file()
         total, count, norms, updates, largest = self.sums.tolist()
         self.sums.zero_()
         p.evaluation_seconds = time.perf_counter() - start
@@ -257,14 +268,21 @@ class Trainer:
             "seconds": p.seconds,
         }
         p.history.append(row)
-        best = p.best is None or figures["loss"] < p.best
         if best:
-            p.best, p.best_update, p.stale, self.model = figures["loss"], p.update, 0, self.job.model_file()
+            p.best, p.best_update, p.stale = figures["loss"], p.update, 0
         else:
             p.stale += 1
             p.factor *= self.settings.decay
+        if self._averages():
+            self.average.begin()
+            p.stale = 0
         self.watcher.evaluated(row, best=best)
         self._save()
+
+    def _averages(self) -> bool:
+        """Whether the weights are averaged from here on."""
+        n = self.settings.averaging
+        return n > 0 and not self.average.running and triggered([row["loss"] for row in self.progress.history], n)
 
     def _save(self) -> None:
         """Write a checkpoint and publish the best model; the first process writes what all collect."""
@@ -275,6 +293,7 @@ class Trainer:
             "carried": self._whole(self.carried),
             "sums": self.sums,
             "histograms": self.histograms.tree(),
+            "average": self.average.tree(),
             "generators": self._collect(get_generators(self.fabric.device)),
         }
         self._saved_at = self.progress.seconds

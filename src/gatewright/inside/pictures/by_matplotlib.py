@@ -9,7 +9,7 @@ import numpy as np
 
 from .page import Frame, Page, curves
 from .picture import needed
-from .scene import Axis, Bars, HeatMap, Image, Line, Mark, Panel, Scale, Scene
+from .scene import Axis, Band, Bars, HeatMap, Image, Line, Mark, Panel, Scale, Scene
 from .style import Theme
 
 TITLE, TICKS, LABEL = 9.5, 8, 8.5
@@ -156,6 +156,12 @@ def _(line: Line, on: On) -> None:
     colour = on.theme.quiet if line.colour == "quiet" else on.theme.line(int(line.colour))
     style = {"linestyle": DASHES[line.dash], "linewidth": 1.3}
     on.axes.plot(_numbers(line.x), line.y, color=colour, label=line.name, **style)
+
+
+@_draw.register
+def _(band: Band, on: On) -> None:
+    look = {"color": on.theme.line(band.colour), "alpha": band.strength, "linewidth": 0}
+    on.axes.fill_between(_numbers(band.x), band.low, band.high, label=band.name, **look)
 
 
 @_draw.register

@@ -11,8 +11,8 @@ import numpy as np
 from .page import LEFT, Frame, Page, curves
 from .picture import needed
 from .png import data_uri
-from .scene import Axis, Bars, HeatMap, Image, Line, Mark, Panel, Scale, Scene
-from .style import Theme
+from .scene import Axis, Band, Bars, HeatMap, Image, Line, Mark, Panel, Scale, Scene
+from .style import Theme, rgb
 
 INCH = 96
 DASHES = {"solid": "solid", "dash": "dash", "dot": "dot"}
@@ -151,7 +151,8 @@ def _decades(panel: Panel, place: Place) -> float | str:
 
 
 def _heights(panel: Panel) -> list[np.ndarray]:
-    return [item.y for item in panel.items if isinstance(item, Line)]
+    lines = [item.y for item in panel.items if isinstance(item, Line)]
+    return lines + [y for item in panel.items if isinstance(item, Band) for y in (item.low, item.high)]
 
 
 def _names(axis: Axis) -> list[str]:
@@ -251,6 +252,27 @@ def _(line: Line, on: On) -> None:
         showlegend=bool(line.name and curves(on.panel)),
         line={"color": colour, "width": 1.6, "dash": DASHES[line.dash]},
         hovertemplate=f"{escape(on.panel.x.label)} %{{x}}<br>{escape(line.name)} %{{y:.4g}}<extra></extra>",
+    )
+
+
+@_draw.register
+def _(band: Band, on: On) -> None:
+    known = np.isfinite(band.low) & np.isfinite(band.high)
+    x = np.concatenate([band.x[known], band.x[known][::-1]])
+    y = np.concatenate([band.high[known], band.low[known][::-1]])
+    colour = ",".join(f"{255 * part:.0f}" for part in rgb(on.theme.line(band.colour)))
+    on.add(
+        type="scatter",
+        mode="lines",
+        x=_at(x, on.panel.x),
+        y=y,
+        name=escape(band.name),
+        legend=f"legend{on.number}",
+        showlegend=bool(band.name and curves(on.panel)),
+        fill="toself",
+        fillcolor=f"rgba({colour},{band.strength:g})",
+        line={"width": 0},
+        hoverinfo="skip",
     )
 
 

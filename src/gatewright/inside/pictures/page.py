@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .scene import Bars, Line, Panel, Scene
+from .scene import Band, Bars, Line, Panel, Scene
 
 LETTER = 0.068
 LEFT, TITLE, PANEL_TITLE, EDGE = 0.74, 0.4, 0.27, 0.16
@@ -45,7 +45,7 @@ class Page:
 
 def curves(panel: Panel) -> list[str]:
     """What its legend lists: nothing where there is one curve alone."""
-    named = [i.name for i in panel.items if isinstance(i, Line | Bars) and i.name]
+    named = [i.name for i in panel.items if isinstance(i, Line | Band | Bars) and i.name]
     return named if len(named) > 1 else []
 
 

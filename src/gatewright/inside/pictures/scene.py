@@ -67,6 +67,18 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Band:
+    """What lies between two curves, shaded. colour: its number in the theme. strength: from 0 to 1, how dark."""
+
+    x: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    name: str
+    colour: int = 0
+    strength: float = 0.2
+
+
+@dataclass(frozen=True)
 class Bars:
     """A histogram: counts between edges."""
 
@@ -94,7 +106,7 @@ class Image:
     label: str
 
 
-Item = HeatMap | Line | Bars | Mark | Image
+Item = HeatMap | Line | Band | Bars | Mark | Image
 
 
 @dataclass(frozen=True)
