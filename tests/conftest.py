@@ -40,7 +40,9 @@ COMPILES = (
     "inside",
     "plan",
     "serve",
-    *(f"tasks/test_{name}.py" for name in "folder language report settings_matter trainer tuning".split()),
+    *(f"tasks/test_{name}" for name in """
+        classify folder forecast language report settings_matter table tag trainer tuning
+    """.split()),
     "test_benchmark",
     "test_long_benchmark.py",
     "test_public.py",

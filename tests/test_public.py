@@ -27,6 +27,7 @@ PUBLIC = [
     *"Recurrent LSTM GRU RNN LSTMCell GRUCell RNNCell Stream init replace tasks".split(),
     "ConvRecurrent",
     *"EmbeddingDropout LockedDropout constrain constraints convert debug detach penalties sequences truncated".split(),
+    *"Classifier Forecaster Tagger".split(),
     *"Deep Ensemble clamp export inside load record save".split(),
 ]
 

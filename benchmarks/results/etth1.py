@@ -53,7 +53,7 @@ SETTINGS: dict[str, Any] = {
     "evaluate_every": 122,  # an epoch
     "validation_windows": 4096,
 }
-EPOCHS = {24: 8, 96: 8, 192: 6, 336: 5, 720: 4}
+EPOCHS = {24: 8, 96: 8, 192: 6, 336: 4, 720: 3}
 
 
 def main() -> None:

@@ -163,9 +163,11 @@ def test_an_answer_that_takes_too_long(serving):
     model, client = serving(timeout=0.3)
     assert "no answer within 0.3 s" in told(post(client, "/predict", {"x": [1.0], "slow": True}), 504)["message"]
     assert "no answer" in told(post(client, "/predict", {"x": [1.0]}), 504)["message"]  # the model is still at it
+    answered = len(model.batches)
     model.go.set()
     time.sleep(0.1)
     assert post(client, "/predict", {"x": [1.0]}).status_code == 200
+    assert len(model.batches) == answered + 1  # the one that was given up was not computed
 
 
 def test_overload_is_turned_away(serving):

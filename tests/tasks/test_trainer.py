@@ -234,7 +234,7 @@ def test_resuming_refuses_what_would_be_another_run(small: Settings, tmp_path: P
     LanguageModel(**small, updates=4).fit(prose_file, out=out)
     with pytest.raises(SettingsError, match="hidden_size: this run began with 12 and cannot go on with 13"):
         LanguageModel.resume(out, hidden_size=13)
-    with pytest.raises(SettingsError, match="not the text that this run began with"):
+    with pytest.raises(SettingsError, match="not the data that this run began with"):
         LanguageModel.resume(out, "another text " * 100)
     with pytest.raises(SettingsError, match=r"holds a model already.*--resume.*--overwrite"):
         LanguageModel(**small).fit(prose_file, out=out)
@@ -242,7 +242,7 @@ def test_resuming_refuses_what_would_be_another_run(small: Settings, tmp_path: P
         LanguageModel.resume(tmp_path / "other")
     assert LanguageModel.resume(out, hidden_size=12, updates=8).metrics["updates"] == 8
     prose_file.write_text("changed " * 500)
-    with pytest.raises(SettingsError, match="not the text"):
+    with pytest.raises(SettingsError, match="not the data"):
         LanguageModel.resume(out)
 
 

@@ -119,6 +119,7 @@ class Sessions:
             if work is None or work.cancel():
                 remedy = "the step was not taken: ask again"
             else:
+                self.close_now(session)
                 remedy = "the session has ended, for its state is not known: open a new one"
             raise Refused(504, f"no answer within {self.timeout:g} s", where="session", remedy=remedy) from None
         except (Refused, TaskError):  # a step that was refused has changed nothing

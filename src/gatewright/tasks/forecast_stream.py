@@ -174,7 +174,7 @@ class Streamed(Source):
         """Batches of an epoch from each part; one at least of each that has windows."""
         size = self.wanted.sampling.batch_size
         whole = (self.wanted.sampling.windows or self.training_windows) / size
-        share = np.maximum(np.round(whole * self._mass / self._mass.sum()), 1)
+        share = np.maximum(np.floor(whole * self._mass / self._mass.sum() + 1e-9), 1)
         return np.where(self.training > 0, share, 0).astype(np.int64)
 
     def batches(self, epoch: int) -> int:  # noqa: ARG002 - every epoch has as many

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Dynamic", "choose_dynamic", "dynamic_score", "gradient_rms"]
 
 ROWS, BATCHES = 100, 400  # of the training text, for the gradients' mean square
-RATES = {"rms": (5e-4, 1e-3, 2e-3), "sgd": (0.03, 0.1, 0.3)}
+RATES = {"rms": (2e-4, 5e-4, 1e-3, 2e-3), "sgd": (0.03, 0.1, 0.3)}
 DECAYS = {"rms": (5e-3, 2e-2), "sgd": (1e-3, 1e-2)}
 
 
