@@ -264,6 +264,15 @@ def test_training_and_drawing_go_through_the_same_steps() -> None:
     torch.testing.assert_close(network.head.point(raw, base), path, rtol=1e-4, atol=1e-5)
 
 
+def test_a_step_is_told_the_past_covariates_of_the_step_before() -> None:
+    fitted = Forecaster("gru", **SMALL, **ROLES, kind="autoregressive").fit(TABLE)
+    inputs = inputs_of(fitted)
+    past, told = fitted.network.past(inputs), fitted.network._told(inputs)
+    width = past.shape[-1]
+    assert torch.equal(told[:, 1:13, :width], past)
+    assert not told[:, 0, :width].any() and not told[:, 13:, :width].any()
+
+
 # -- seeds, files, resumption ------------------------------------------------------------------------------------
 
 
