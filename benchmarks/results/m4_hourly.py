@@ -33,9 +33,9 @@ import pandas as pd
 import torch
 
 import gatewright as gw
-from gatewright.tasks.forecast_backtest import Window
-from gatewright.tasks.forecast_baselines import Naive2, SeasonalNaive
-from gatewright.tasks.forecast_metrics import mase, naive_scale, owa, smape
+from gatewright.tasks.forecast.backtest import Window
+from gatewright.tasks.forecast.baselines import Naive2, SeasonalNaive
+from gatewright.tasks.forecast.metrics import mase, naive_scale, owa, smape
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data" / "m4_hourly"
 HORIZON, SEASON = 48, 24

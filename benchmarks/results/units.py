@@ -26,7 +26,7 @@ import torch
 
 import gatewright as gw
 from gatewright.inside import Found
-from gatewright.tasks.language_units import Followed, follow, next_of
+from gatewright.tasks.language.units import Followed, follow, next_of
 
 CAPTIONS = Path(__file__).parents[2] / ".." / "shared" / "data" / "multi30k"
 TRAIN, HELD = "train.lc.norm.tok.en.gz", ("val.lc.norm.tok.en.gz", "test_2016_flickr.lc.norm.tok.en.gz")

@@ -145,7 +145,7 @@ def test_states_that_are_carried(tmp_path):
 
 def test_tied_weights_of_a_language_model(tmp_path):
     from gatewright.tasks import LanguageSettings
-    from gatewright.tasks.language_network import LanguageNetwork
+    from gatewright.tasks.language.network import LanguageNetwork
 
     network = LanguageNetwork(gw.cells.lstm, 20, LanguageSettings(hidden_size=16))
     compare_own(network, tmp_path / "m", torch.randint(20, (T, B)))

@@ -6,7 +6,7 @@ import torch
 
 import gatewright as gw
 from gatewright.tasks.errors import TaskError
-from gatewright.tasks.language_settings import LanguageSettings
+from gatewright.tasks.language.settings import LanguageSettings
 
 
 class Sums:

@@ -15,7 +15,7 @@ from sklearn.model_selection import cross_val_score
 
 import gatewright as gw
 from gatewright.tasks import SettingsError, TaskError, TrainingSettings
-from gatewright.tasks.classify_settings import ClassifySettings
+from gatewright.tasks.classify.settings import ClassifySettings
 from gatewright.tasks.errors import DataError
 from gatewright.tasks.run_folder import RunFolder
 

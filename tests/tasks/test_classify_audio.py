@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gatewright as gw
-from gatewright.tasks.audio import AudioFeatures, read_audio
+from gatewright.tasks.classify.audio import AudioFeatures, read_audio
 from gatewright.tasks.errors import DataError
 
 soundfile = pytest.importorskip("soundfile", reason="soundfile is not installed")

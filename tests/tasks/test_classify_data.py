@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import gatewright as gw
-from gatewright.tasks.classify_batches import Changes, cut, epoch_order, equal_chances, rotated, warped
-from gatewright.tasks.classify_data import as_sequences, prepare, split
-from gatewright.tasks.classify_settings import ClassifySettings
+from gatewright.tasks.classify.batches import Changes, cut, epoch_order, equal_chances, rotated, warped
+from gatewright.tasks.classify.data import as_sequences, prepare, split
+from gatewright.tasks.classify.reading import read_sequences
+from gatewright.tasks.classify.sequences import from_arrays
+from gatewright.tasks.classify.settings import ClassifySettings
 from gatewright.tasks.errors import DataError
-from gatewright.tasks.sequences_data import from_arrays
-from gatewright.tasks.sequences_read import read_sequences
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 TS = "@problemName P\n@timeStamps false\n@classLabel true a b\n@data\n"

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from gatewright.tasks.classify_data import prepare
-from gatewright.tasks.classify_metrics import (
+from gatewright.tasks.classify.data import prepare
+from gatewright.tasks.classify.metrics import (
     baselines,
     class_table,
     confusion_of,
@@ -17,8 +17,8 @@ from gatewright.tasks.classify_metrics import (
     from_errors,
     from_predictions,
 )
-from gatewright.tasks.classify_settings import ClassifySettings
-from gatewright.tasks.sequences_data import from_arrays
+from gatewright.tasks.classify.sequences import from_arrays
+from gatewright.tasks.classify.settings import ClassifySettings
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import gatewright as gw
-from gatewright.tasks.classify_network import ClassifyNetwork, Convolution, Pooling
-from gatewright.tasks.classify_settings import ClassifySettings
+from gatewright.tasks.classify.network import ClassifyNetwork, Convolution, Pooling
+from gatewright.tasks.classify.settings import ClassifySettings
 from gatewright.tasks.errors import SettingsError
 
 CONFIG = {"input": "numbers", "features": ["a", "b", "c"], "mean": [1.0, 2.0, 3.0], "scale": [2.0, 1.0, 0.5]}

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewright.tasks.crf import CRF, allowed_tags, viterbi
-from gatewright.tasks.spans import follows
+from gatewright.tasks.tag.crf import CRF, allowed_tags, viterbi
+from gatewright.tasks.tag.spans import follows
 
 LENGTHS = (4, 1, 3)
 

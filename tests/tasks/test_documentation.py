@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gatewright.cli.language_evaluate import evaluate
 from gatewright.tasks import LanguageSettings, TrainingSettings
-from gatewright.tasks.sampling import Sampling
+from gatewright.tasks.language.sampling import Sampling
 
 PAGE = Path(__file__).parents[2] / "docs" / "language.md"
 

@@ -18,11 +18,11 @@ import torch
 from sklearn.base import clone
 
 from gatewright.tasks.errors import DataError, SettingsError, TaskError
-from gatewright.tasks.forecast import Forecaster
-from gatewright.tasks.forecast_baselines import SeasonalNaive
-from gatewright.tasks.forecast_data import final_windows, rolling_windows
-from gatewright.tasks.forecast_inputs import Inputs
-from gatewright.tasks.forecast_predict import forecast_windows
+from gatewright.tasks.forecast.baselines import SeasonalNaive
+from gatewright.tasks.forecast.data import final_windows, rolling_windows
+from gatewright.tasks.forecast.forecaster import Forecaster
+from gatewright.tasks.forecast.inputs import Inputs
+from gatewright.tasks.forecast.predict import forecast_windows
 
 SMALL: dict[str, Any] = {"horizon": 4, "context": 12, "hidden_size": 8, "updates": 4, "batch_size": 8, "warmup": 2}
 RNG = np.random.default_rng(0)
@@ -309,7 +309,7 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(tmp_path: Path) -> None:
     WITHOUT.to_csv(tmp_path / "t.csv", index=False)
     settings = {**SMALL, "updates": 60, "evaluate_every": 5}
     code = (
-        "import sys, json; from gatewright.tasks.forecast import Forecaster\n"
+        "import sys, json; from gatewright.tasks.forecast.forecaster import Forecaster\n"
         "Forecaster('gru', **json.loads(sys.argv[1])).fit(sys.argv[2], out=sys.argv[3], progress='lines')"
     )
     args = [sys.executable, "-c", code, json.dumps(settings), str(tmp_path / "t.csv"), str(tmp_path / "killed")]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gatewright.inside.pictures.scene import Axis, Band, Line, Mark, Panel, Scene
 from gatewright.tasks.errors import DataError
-from gatewright.tasks.forecast_backtest import (
+from gatewright.tasks.forecast.backtest import (
     LEVELS,
     Backtest,
     Forecasts,
@@ -23,17 +23,17 @@ from gatewright.tasks.forecast_backtest import (
     intervals,
     rolling_origins,
 )
-from gatewright.tasks.forecast_baselines import Drift, Naive, SeasonalNaive
-from gatewright.tasks.forecast_metrics import mae, mase, naive_scale
-from gatewright.tasks.forecast_plots import draw_coverage, draw_forecasts, draw_steps
-from gatewright.tasks.forecast_report import (
+from gatewright.tasks.forecast.baselines import Drift, Naive, SeasonalNaive
+from gatewright.tasks.forecast.metrics import mae, mase, naive_scale
+from gatewright.tasks.forecast.plots import draw_coverage, draw_forecasts, draw_steps
+from gatewright.tasks.forecast.report import (
     forecast_alerts,
     forecast_findings,
     forecast_scores,
     forecast_sections,
 )
-from gatewright.tasks.report import Figure, Report, Table
-from gatewright.tasks.report_svg import scene_svg
+from gatewright.tasks.report.parts import Figure, Report, Table
+from gatewright.tasks.report.svg import scene_svg
 
 SEASON = 4
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from gatewright.tasks.errors import DataError, SettingsError
-from gatewright.tasks.forecast_data import (
+from gatewright.tasks.forecast.data import (
     Columns,
     Sampling,
     Scaling,

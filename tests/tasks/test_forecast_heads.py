@@ -11,7 +11,7 @@ from scipy import stats
 from torch.nn.functional import softplus
 
 from gatewright.tasks.errors import SettingsError
-from gatewright.tasks.forecast_heads import HEADS, Quantiles, between, make_head
+from gatewright.tasks.forecast.heads import HEADS, Quantiles, between, make_head
 
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
 RAW = torch.randn(40, 3, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

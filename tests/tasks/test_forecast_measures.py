@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewright.tasks.errors import DataError, MissingExtra
-from gatewright.tasks.forecast_backtest import Window
-from gatewright.tasks.forecast_baselines import (
+from gatewright.tasks.forecast.backtest import Window
+from gatewright.tasks.forecast.baselines import (
     ETS,
     Drift,
     Naive,
@@ -28,7 +28,7 @@ from gatewright.tasks.forecast_baselines import (
     smoothing_errors,
     usual,
 )
-from gatewright.tasks.forecast_metrics import (
+from gatewright.tasks.forecast.metrics import (
     calibration,
     coverage,
     crps,
@@ -367,7 +367,7 @@ def test_slow_baselines_stop_in_time_and_say_what_they_left_out():
 
 
 def test_windows_are_taken_evenly():
-    from gatewright.tasks.forecast_baselines import _spread_out
+    from gatewright.tasks.forecast.baselines import _spread_out
 
     assert sorted(_spread_out(11)) == list(range(11))
     assert _spread_out(8)[:4] == [0, 4, 2, 6]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gatewright.tasks.errors import DataError
-from gatewright.tasks.forecast_data import (
+from gatewright.tasks.forecast.data import (
     Columns,
     Windows,
     final_windows,

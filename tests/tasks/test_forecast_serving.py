@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from gatewright.tasks.errors import DataError, SettingsError
-from gatewright.tasks.forecast import Forecaster
+from gatewright.tasks.forecast.forecaster import Forecaster
 
 SMALL: dict[str, Any] = {"horizon": 3, "context": 9, "hidden_size": 8, "updates": 3, "batch_size": 8, "warmup": 2}
 DAYS = pd.date_range("2024-01-01", periods=60)

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from gatewright.tasks.forecast import Forecaster
-from gatewright.tasks.forecast_settings import ForecastSettings
+from gatewright.tasks.forecast.forecaster import Forecaster
+from gatewright.tasks.forecast.settings import ForecastSettings
 
 BASE: dict[str, Any] = {"horizon": 3, "context": 14, "hidden_size": 6, "updates": 3, "batch_size": 8, "warmup": 2}
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from gatewright.tasks.errors import DataError
-from gatewright.tasks.forecast_data import Columns, Sampling, Scaling, prepare_forecast
+from gatewright.tasks.forecast.data import Columns, Sampling, Scaling, prepare_forecast
 
 COLUMNS = Columns.of(series="id", time="time", target="y", past="load", static="kind")
 

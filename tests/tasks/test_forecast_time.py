@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewright.tasks.errors import DataError, SettingsError
-from gatewright.tasks.forecast_arrange import arrange, find_frequency
-from gatewright.tasks.forecast_calendar import Calendar
-from gatewright.tasks.forecast_columns import Columns
-from gatewright.tasks.forecast_time import DAY, HOUR, Frequency, read_times, spell_time
-from gatewright.tasks.table import read_table
+from gatewright.tasks.forecast.arrange import arrange, find_frequency
+from gatewright.tasks.forecast.calendar import Calendar
+from gatewright.tasks.forecast.columns import Columns
+from gatewright.tasks.forecast.time import DAY, HOUR, Frequency, read_times, spell_time
+from gatewright.tasks.table.table import read_table
 
 SPELLED = {
     "30s": "30s",

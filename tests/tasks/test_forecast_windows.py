@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatewright.tasks.errors import DataError, SettingsError
-from gatewright.tasks.forecast_data import (
+from gatewright.tasks.forecast.data import (
     Columns,
     Sampling,
     Scaling,

@@ -15,8 +15,8 @@ import torch
 import gatewright as gw
 from gatewright.tasks import LanguageModel
 from gatewright.tasks.errors import SettingsError, TaskError, TextError
-from gatewright.tasks.language_score import score
-from gatewright.tasks.sampling import Sampling, choose
+from gatewright.tasks.language.sampling import Sampling, choose
+from gatewright.tasks.language.score import score
 
 Settings = dict[str, Any]
 SHAKESPEARE = Path(__file__).parents[2] / ".." / "shared" / "data" / "tinyshakespeare" / "input.txt"

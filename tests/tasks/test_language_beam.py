@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from gatewright.tasks import LanguageModel, SettingsError
-from gatewright.tasks.language_beam import beam_search
-from gatewright.tasks.sampling import Sampling, choose, penalised
+from gatewright.tasks.language.beam import beam_search
+from gatewright.tasks.language.sampling import Sampling, choose, penalised
 
 PROSE = "abba cab.\nbad dad.\nacca bac.\n"
 

@@ -14,9 +14,9 @@ import torch
 import gatewright as gw
 from gatewright.tasks import LanguageModel, LanguageSettings, SettingsError, trainer
 from gatewright.tasks.averaging import Average, triggered
-from gatewright.tasks.language_job import drawn_starts
-from gatewright.tasks.language_network import LanguageNetwork
-from gatewright.tasks.language_settings import RECIPES, with_recipe
+from gatewright.tasks.language.job import drawn_starts
+from gatewright.tasks.language.network import LanguageNetwork
+from gatewright.tasks.language.settings import RECIPES, with_recipe
 from gatewright.tasks.progress import Silent
 from gatewright.tasks.run_folder import RunFolder
 from gatewright.tasks.settings import TrainingSettings

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from gatewright.tasks import Cache, Dynamic, LanguageModel, SettingsError
-from gatewright.tasks.language_cache import cache_score, choose_cache
-from gatewright.tasks.language_dynamic import dynamic_score, gradient_rms
-from gatewright.tasks.language_loss import linear_cross_entropy
-from gatewright.tasks.language_score import score, stretches
+from gatewright.tasks.language.cache import cache_score, choose_cache
+from gatewright.tasks.language.dynamic import dynamic_score, gradient_rms
+from gatewright.tasks.language.loss import linear_cross_entropy
+from gatewright.tasks.language.score import score, stretches
 from gatewright.tasks.tokenizers import Words
 
 
@@ -216,7 +216,7 @@ def test_stretches_do_not_depend_on_how_the_stream_is_cut() -> None:
 
 @pytest.mark.parametrize("rows", [1, 419, 420, 700])
 def test_blocks_of_a_large_vocabulary_are_the_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gatewright.tasks import language_loss
+    from gatewright.tasks.language import loss as language_loss
 
     monkeypatch.setattr(language_loss, "LARGE", 1)
     torch.manual_seed(0)

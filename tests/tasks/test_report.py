@@ -18,8 +18,8 @@ import gatewright as gw
 from gatewright.inside.pictures.scene import Axis, HeatMap, Panel, Scale, Scene
 from gatewright.nn import files
 from gatewright.tasks import LanguageModel, SettingsError, TrainingError, report_inside, report_run
-from gatewright.tasks.report import Figure, Findings, Probe, Report, Score, Section, Text
-from gatewright.tasks.report_run import Run, run_report
+from gatewright.tasks.report.parts import Figure, Findings, Probe, Report, Score, Section, Text
+from gatewright.tasks.report.run import Run, run_report
 
 Settings = dict[str, Any]
 SECTIONS = [
@@ -235,7 +235,7 @@ def test_a_resumed_run_has_histograms_of_all_of_it(small: Settings, prose_file: 
 def test_a_run_that_fails_leaves_a_report_of_what_it_had(
     small: Settings, prose: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gatewright.tasks.language_job import LanguageJob
+    from gatewright.tasks.language.job import LanguageJob
 
     loss, calls = LanguageJob.loss, []
 
@@ -306,7 +306,7 @@ def test_a_part_that_cannot_be_drawn_leaves_the_others(monkeypatch: pytest.Monke
 
 
 def test_examples_that_fail_leave_the_rest(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gatewright.tasks import report_language
+    from gatewright.tasks.language import findings as report_language
 
     def fails(*_: Any) -> Any:
         raise MemoryError("too many")

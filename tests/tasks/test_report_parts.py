@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from gatewright.inside.pictures.scene import Axis, Bars, Line, Mark, Panel, Scene
-from gatewright.tasks.report import Alert, Code, Figure, Report, Section, Table, Text
-from gatewright.tasks.report_axis import Place, words
-from gatewright.tasks.report_language import Seen, baselines
-from gatewright.tasks.report_svg import scene_svg
+from gatewright.tasks.language.findings import Seen, baselines
+from gatewright.tasks.report.axis import Place, words
+from gatewright.tasks.report.parts import Alert, Code, Figure, Report, Section, Table, Text
+from gatewright.tasks.report.svg import scene_svg
 
 # -- parts -----------------------------------------------------------------------------------------------------
 

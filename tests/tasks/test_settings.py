@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gatewright.tasks.errors import SettingsError
-from gatewright.tasks.language_settings import LanguageSettings
-from gatewright.tasks.sampling import Sampling
+from gatewright.tasks.language.sampling import Sampling
+from gatewright.tasks.language.settings import LanguageSettings
 from gatewright.tasks.settings import TrainingSettings, split_settings
 
 

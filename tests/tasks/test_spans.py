@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewright.tasks.spans import Score, SpanCounts, find_scheme, follows, spans
+from gatewright.tasks.tag.spans import Score, SpanCounts, find_scheme, follows, spans
 
 TAGS = ["O", *(f"{prefix}-{kind}" for prefix in "BIES" for kind in ("city", "day-time", "x"))]
 SENTENCES = st.lists(st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), max_size=12), max_size=8)

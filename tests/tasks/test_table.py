@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gatewright.tasks.errors import DataError, MissingExtra
-from gatewright.tasks.table import read_table
+from gatewright.tasks.table.table import read_table
 
 VALUES = {
     "name": ["a", "b", None, "a"],

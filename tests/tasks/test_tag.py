@@ -19,13 +19,13 @@ from gatewright.tasks import trainer
 from gatewright.tasks.errors import DataError, FolderError, SettingsError, TaskError
 from gatewright.tasks.progress import Silent
 from gatewright.tasks.run_folder import RunFolder
-from gatewright.tasks.spans import follows
-from gatewright.tasks.tag import Tagger
-from gatewright.tasks.tag_data import Sentences
-from gatewright.tasks.tag_encode import Encoded, Vocabulary, collate
-from gatewright.tasks.tag_job import Guess, TagCounts
-from gatewright.tasks.tag_network import TagNetwork
-from gatewright.tasks.tag_settings import TagSettings
+from gatewright.tasks.tag.data import Sentences
+from gatewright.tasks.tag.encode import Encoded, Vocabulary, collate
+from gatewright.tasks.tag.job import Guess, TagCounts
+from gatewright.tasks.tag.network import TagNetwork
+from gatewright.tasks.tag.settings import TagSettings
+from gatewright.tasks.tag.spans import follows
+from gatewright.tasks.tag.tagger import Tagger
 
 SIZES = {"hidden_size": 12, "embedding_size": 10, "character_size": 6, "character_hidden": 6}
 SMALL = {**SIZES, "batch_size": 8, "warmup": 2}

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewright.tasks.errors import DataError
-from gatewright.tasks.tag_data import Sentences, find_part, read_sentences
-from gatewright.tasks.tag_encode import LONGEST, Encoded, Vocabulary, broken, bucketed, collate
-from gatewright.tasks.tag_settings import TagSettings
-from gatewright.tasks.tag_vectors import read_vectors
+from gatewright.tasks.tag.data import Sentences, find_part, read_sentences
+from gatewright.tasks.tag.encode import LONGEST, Encoded, Vocabulary, broken, bucketed, collate
+from gatewright.tasks.tag.settings import TagSettings
+from gatewright.tasks.tag.vectors import read_vectors
 
 WORDS = [["fly", "to", "Rome", "#2"], ["Oslo"]]
 TAGS = [["O", "O", "B-city", "O"], ["B-city"]]

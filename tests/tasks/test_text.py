@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewright.tasks import corpus as corpora
 from gatewright.tasks import text as texts
-from gatewright.tasks.corpus import Rows, prepare
 from gatewright.tasks.errors import FolderError, TextError
+from gatewright.tasks.language import corpus as corpora
+from gatewright.tasks.language.corpus import Rows, prepare
 from gatewright.tasks.text import Part, open_text, split, survey
 
 

@@ -19,7 +19,7 @@ import torch
 from gatewright.nn import files
 from gatewright.tasks import LanguageModel, trainer
 from gatewright.tasks.errors import FolderError, SettingsError, TextError, TrainingError
-from gatewright.tasks.language_job import LanguageJob
+from gatewright.tasks.language.job import LanguageJob
 from gatewright.tasks.progress import Silent
 from gatewright.tasks.run_folder import RunFolder
 from gatewright.tasks.schedule import learning_rate, share_done

@@ -14,8 +14,8 @@ from gatewright.tasks import LanguageModel
 from gatewright.tasks.errors import FolderError, MissingExtra, SettingsError, TaskError
 from gatewright.tasks.estimator import Estimator
 from gatewright.tasks.registry import TASKS, estimator_of
-from gatewright.tasks.tuning import Between, OneOf
-from gatewright.tasks.tuning_report import tuning_sections
+from gatewright.tasks.tuning.report import tuning_sections
+from gatewright.tasks.tuning.tune import Between, OneOf
 
 TEXT = "To be, or not to be, that is the question. " * 30
 SMALL = {"hidden_size": 4, "batch_size": 4, "steps": 16, "updates": 12, "evaluate_every": 4, "learning_rate": 0.01}
@@ -165,7 +165,7 @@ class Killed(BaseException):
 
 def killed_after(monkeypatch, fits):
     """Training is killed in the middle of the trial of that number, as by `kill -9`: the study is told of nothing."""
-    from gatewright.tasks import tuning_run
+    from gatewright.tasks.tuning import run as tuning_run
 
     seen, evaluated = [], tuning_run.Judge.evaluated
 
@@ -221,7 +221,7 @@ def test_a_study_is_stopped_by_a_signal_and_goes_on(whole, tmp_path):
     settings = {**SMALL, "updates": 8}
     script = (
         "import sys; from pathlib import Path; from gatewright.tasks import LanguageModel\n"
-        "from gatewright.tasks.tuning import Between, OneOf\n"
+        "from gatewright.tasks.tuning.tune import Between, OneOf\n"
         "from gatewright.cli.training import finish\n"
         f"model = LanguageModel(**{settings!r})\n"
         f"model.tune(3, {{'text': Path({str(text)!r})}}, search={{'updates': Between(8, 1000000)}}, "

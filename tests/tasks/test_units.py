@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import gatewright as gw
 from gatewright.cli.main import app
 from gatewright.tasks.errors import SettingsError
-from gatewright.tasks.language_units import next_of
+from gatewright.tasks.language.units import next_of
 
 SOURCE = "".join(f"def f{k}(x, y):\n    return g(x, [y, {k}]) + {k}\n" for k in range(60))
 TOKENS = "a man with two dogs is here \n two men are out \n rain \n the big old dogs in town are".split(" ")

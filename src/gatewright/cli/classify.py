@@ -13,7 +13,7 @@ import typer
 from gatewright.cli.errors import exit_codes
 from gatewright.cli.training import Device, Folder, add_commands, show
 from gatewright.tasks.checkpoint import replace_file
-from gatewright.tasks.classify import Classifier
+from gatewright.tasks.classify.classifier import Classifier
 from gatewright.tasks.errors import DataError
 
 __all__ = ["app"]

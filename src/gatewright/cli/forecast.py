@@ -10,9 +10,9 @@ import typer
 from gatewright.cli.errors import exit_codes
 from gatewright.cli.training import Device, Folder, add_commands, show
 from gatewright.tasks.errors import FolderError, SettingsError
-from gatewright.tasks.forecast import Forecaster
-from gatewright.tasks.forecast_settings import parse_levels
-from gatewright.tasks.table_write import check_path, write_table
+from gatewright.tasks.forecast.forecaster import Forecaster
+from gatewright.tasks.forecast.settings import parse_levels
+from gatewright.tasks.table.write import check_path, write_table
 
 __all__ = ["app"]
 

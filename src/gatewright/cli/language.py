@@ -13,8 +13,8 @@ from gatewright.cli.options import settings_options
 from gatewright.cli.training import Device, Folder, Tune, finish, refuse_with_resume
 from gatewright.tasks import LanguageModel, SettingsError
 from gatewright.tasks.folder import REPORT
-from gatewright.tasks.language_settings import LanguageSettings
-from gatewright.tasks.sampling import Sampling
+from gatewright.tasks.language.sampling import Sampling
+from gatewright.tasks.language.settings import LanguageSettings
 from gatewright.tasks.settings import TrainingSettings
 
 __all__ = ["app"]

@@ -14,7 +14,7 @@ import typer
 from gatewright.cli.errors import exit_codes
 from gatewright.cli.training import Device, Folder, add_commands, show
 from gatewright.tasks.errors import DataError
-from gatewright.tasks.tag import Tagged, Tagger
+from gatewright.tasks.tag.tagger import Tagged, Tagger
 
 __all__ = ["app"]
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..inside import sensitivity
 from ..tasks import LanguageModel
-from ..tasks.language_network import LanguageNetwork
+from ..tasks.language.network import LanguageNetwork
 from ..tasks.text import check_string
 from .opened import Clamp, Opened, checked_steps
 from .refused import Refused

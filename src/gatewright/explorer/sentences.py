@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from ..tasks import LanguageModel
-from ..tasks.language_network import LanguageNetwork
+from ..tasks.language.network import LanguageNetwork
 from ..tasks.tokenizers import Words
 from .grammar import Sentence, country, gender, sentence
 

@@ -1,8 +1,9 @@
 """Tasks: what recurrent networks are used for, all in one shape: data, model, metric, report."""
 
-from gatewright.tasks.classify import Classifier
-from gatewright.tasks.classify_settings import ClassifySettings
+from gatewright.tasks.classify.classifier import Classifier
+from gatewright.tasks.classify.settings import ClassifySettings
 from gatewright.tasks.errors import (
+    DataError,
     FolderError,
     MissingExtra,
     SettingsError,
@@ -10,22 +11,23 @@ from gatewright.tasks.errors import (
     TextError,
     TrainingError,
 )
-from gatewright.tasks.forecast import Forecaster
-from gatewright.tasks.forecast_settings import ForecastSettings
-from gatewright.tasks.language import LanguageModel
-from gatewright.tasks.language_cache import Cache
-from gatewright.tasks.language_dynamic import Dynamic
-from gatewright.tasks.language_generate import Continuation
-from gatewright.tasks.language_settings import LanguageSettings
+from gatewright.tasks.forecast.forecaster import Forecaster
+from gatewright.tasks.forecast.settings import ForecastSettings
+from gatewright.tasks.language.cache import Cache
+from gatewright.tasks.language.dynamic import Dynamic
+from gatewright.tasks.language.generate import Continuation
+from gatewright.tasks.language.model import LanguageModel
+from gatewright.tasks.language.settings import LanguageSettings
 from gatewright.tasks.settings import TrainingSettings
-from gatewright.tasks.tag import Tagged, Tagger
-from gatewright.tasks.tag_settings import TagSettings
+from gatewright.tasks.tag.settings import TagSettings
+from gatewright.tasks.tag.tagger import Tagged, Tagger
 
 __all__ = [
     "Cache",
     "Classifier",
     "ClassifySettings",
     "Continuation",
+    "DataError",
     "Dynamic",
     "FolderError",
     "ForecastSettings",

@@ -29,15 +29,15 @@ from gatewright.tasks.errors import (
     TrainingError,
     first_line,
 )
-from gatewright.tasks.estimator_report import Reported
 from gatewright.tasks.fabric import launch, make_fabric
 from gatewright.tasks.folder import CONFIG, METRICS, WEIGHTS, json_bytes, model_bytes, read_model
 from gatewright.tasks.progress import check_style
+from gatewright.tasks.report.reported import Reported
 from gatewright.tasks.run_folder import RunFolder, folder_path
 from gatewright.tasks.settings import Settings, TrainingSettings, refuse_unknown, split_settings
 from gatewright.tasks.sources import config_of, find_again, remember
 from gatewright.tasks.task_job import Plan, Prepared, TaskJob, backend_of, train, whole_config
-from gatewright.tasks.tuning import Tuned
+from gatewright.tasks.tuning.tune import Tuned
 
 __all__ = ["Estimator", "Plan", "Prepared", "TaskJob"]
 

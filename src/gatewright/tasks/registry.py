@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["TASKS", "estimator_of", "load"]
 
 TASKS = {
-    "classify": ("gatewright.tasks.classify", "Classifier"),
-    "forecast": ("gatewright.tasks.forecast", "Forecaster"),
-    "language": ("gatewright.tasks.language", "LanguageModel"),
-    "tag": ("gatewright.tasks.tag", "Tagger"),
+    "classify": ("gatewright.tasks.classify.classifier", "Classifier"),
+    "forecast": ("gatewright.tasks.forecast.forecaster", "Forecaster"),
+    "language": ("gatewright.tasks.language.model", "LanguageModel"),
+    "tag": ("gatewright.tasks.tag.tagger", "Tagger"),
 }
 
 

@@ -26,7 +26,7 @@ from gatewright.tasks.errors import TaskError, TrainingError
 from gatewright.tasks.fabric import all_gather, all_reduce
 from gatewright.tasks.interrupt import Interrupt
 from gatewright.tasks.progress import Watcher, make_watcher
-from gatewright.tasks.report_watch import Histograms
+from gatewright.tasks.report.watch import Histograms
 from gatewright.tasks.schedule import learning_rate, make_optimizer, share_done
 
 if TYPE_CHECKING:
