@@ -35,6 +35,7 @@ SETTINGS: dict[str, Any] = {
     "stack": 2,
     "dropout": 0.5,
     "label_smoothing": 0.1,
+    "conv_layers": 0,
     "mask_time": 0.15,
     "mask_features": 0.25,
     "warp": 0.2,

@@ -114,7 +114,7 @@ def test_what_was_wrong_is_said_in_a_line(
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(table: Path, tmp_path: Path) -> None:
-    settings = ["--hidden-size", "6", "--batch-size", "8", "--updates", "200", "--evaluate-every", "5"]
+    settings = ["--hidden-size", "6", "--batch-size", "8", "--updates", "80", "--evaluate-every", "5"]
     settings += ["--schedule", "constant", "--patience", "0", "--progress", "none"]
     command = [str(Path(sys.executable).parent / "gatewright"), "classify", "train"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ def test_explain_writes_a_page(folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "e.html"
     result = run("explain", folder / "model", folder / "sales.csv", "--series", "b", "--out", page)
     assert result.exit_code == 0, result.output
-    assert "b, from 2024-02-17" in page.read_text()
+    assert "b: 3 steps from 2024-02-17 on" in page.read_text()
     assert run("explain", folder / "model", folder / "sales.csv", "--series", "c", "--out", page).exit_code == 1
 
 
@@ -103,6 +104,19 @@ def test_what_is_wrong_is_said_before_anything_is_written(folder: Path, tmp_path
     assert result.exit_code == 2 and "p.xyz" in result.output
     result = run("predict", model, data, "--out", tmp_path / "f.csv", "--quantiles", "5")
     assert result.exit_code == 2 and "expected numbers between 0 and 1" in result.output
+    for command in (["explain", model, data, "--out"], ["evaluate", model, data, "--json"], ["report", model, "--out"]):
+        result = run(*command, tmp_path / "no" / "page")
+        assert result.exit_code == 1 and "there is no folder" in result.output
+    result = run("explain", model, data, "--origin", "soon", "--out", tmp_path / "e.html")
+    assert result.exit_code == 1 and "'soon': expected a date (2024-01-31)" in result.output
     result = run("train", data, "--series", "shop", "--out", tmp_path / "m", "--horizon", "400")
     assert result.exit_code == 1 and "horizon" in result.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_predict_writes_csv_to_standard_output(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("predict", folder / "model", folder / "sales.csv", "--plot", "p.svg")
+    assert result.exit_code == 0, result.output
+    assert len(pd.read_csv(StringIO(result.stdout))) == 6
+    assert result.stderr == "p.svg\n" and [path.name for path in tmp_path.iterdir()] == ["p.svg"]

@@ -50,11 +50,11 @@ def test_mistakes_are_a_line(folder: Path, tmp_path: Path) -> None:
     other.write_text(PROSE[:2000])
     done = call("language", "report", folder, other)
     assert done.exit_code == 2
-    assert "other.txt: not the text that this model was trained on; give that one" in done.output
+    assert "other.txt: not the data that this model was trained on; give those" in done.output
     (tmp_path / "config.json").write_text('{"task": "chess"}')
     done = call("report", tmp_path)
     assert done.exit_code == 1
-    assert "expected a model of the task 'language', got 'chess'" in done.output
+    assert "expected a model of one of the tasks 'classify', 'forecast', 'language', 'tag', got 'chess'" in done.output
     assert call("report", tmp_path / "none").exit_code == 1
 
 

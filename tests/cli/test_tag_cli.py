@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
@@ -112,5 +113,8 @@ def test_mistakes_are_one_line(call, data, tmp_path, arguments, code, message):
 def test_a_text_that_is_no_utf8_is_named(call, data, tmp_path):
     assert call("train", data, "--out", "m", *SMALL, "--updates", "1").code == 0
     (tmp_path / "latin.txt").write_bytes(b"fly\nM\xfcnchen\n")
+    assert "nowhere.txt: no such file" in call("predict", "m", "nowhere.txt").err
+    (tmp_path / "texts.gz").write_bytes(gzip.compress(b"fly to Rome\n"))
+    assert "fly\t" in call("predict", "m", "texts.gz").out
     done = call("predict", "m", "latin.txt")
     assert done.code == 1 and "latin.txt, line 2: not UTF-8" in done.err

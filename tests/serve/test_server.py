@@ -200,7 +200,8 @@ def test_a_session_carries_the_state(model, client):
     found = [post(client, f"/sessions/{key}/step", {"x": [x]}).json() for x in numbers]
     for t, y in enumerate(found):
         assert y == pytest.approx(direct(model, numbers[: t + 1]), abs=1e-9)
-    assert client.get(f"/sessions/{key}").json()["steps"] == 3
+    assert post(client, f"/sessions/{key}/step", {"x": "wrong"}).status_code == 422
+    assert client.get(f"/sessions/{key}").json()["steps"] == 3  # a step that is refused is none
 
 
 def test_sessions_do_not_see_each_other(model, client):

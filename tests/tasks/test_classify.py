@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from sklearn.model_selection import cross_val_score
 
 import gatewright as gw
 from gatewright.tasks import SettingsError, TaskError, TrainingSettings
+from gatewright.tasks.classify.classifier import ClassifyTraining
+from gatewright.tasks.classify.job import ClassifyJob
 from gatewright.tasks.classify.settings import ClassifySettings
 from gatewright.tasks.errors import DataError
 from gatewright.tasks.run_folder import RunFolder
 
-QUICK = {"hidden_size": 6, "batch_size": 8, "epochs": 2, "warmup": 2}
+QUICK = {"hidden_size": 6, "batch_size": 8, "epochs": 2, "warmup": 2, "conv_layers": 0}
 
 
 def waves(count: int = 24, *, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
@@ -95,7 +98,7 @@ def test_a_table_with_groups_is_read_the_same_without_them(tmp_path: Path) -> No
 def test_other_precisions(precision: str) -> None:
     x, y = waves()
     backend = "reference" if precision == "bf16-true" else "auto"
-    model = gw.Classifier(**QUICK, precision=precision, conv_layers=1, backend=backend).fit(x, y)
+    model = gw.Classifier(**{**QUICK, "conv_layers": 1}, precision=precision, backend=backend).fit(x, y)
     assert model.predict_proba(x).sum(1) == pytest.approx(1.0)
     assert not model.report().missing
 
@@ -241,7 +244,7 @@ def test_the_report_has_what_a_reader_asks_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"bidirectional": False}, {"conv_layers": 1, "conv_stride": 2}, {"stack": 2}])
 def test_reports_of_other_networks(change: dict[str, Any]) -> None:
     x, y = waves()
-    model = gw.Classifier(**QUICK, **change).fit(x, y)
+    model = gw.Classifier(**{**QUICK, **change}).fit(x, y)
     assert not model.report().missing
     assert not model.explain(x, number=2).missing
     with pytest.raises(SettingsError, match="expected 0 to 23 for the data, got 24"):
@@ -258,7 +261,7 @@ def test_reports_of_texts_and_of_numbers() -> None:
 
 def test_requests_and_sessions_agree() -> None:
     x, y = waves()
-    model = gw.Classifier(**QUICK, bidirectional=False, conv_layers=2, conv_stride=2, stack=2).fit(x, y)
+    model = gw.Classifier(**{**QUICK, "conv_layers": 2}, bidirectional=False, conv_stride=2, stack=2).fit(x, y)
     item = x[0][:28] if len(x[0]) >= 28 else np.resize(x[0], (28, 2))
     session = model.session()
     assert session is not None
@@ -286,9 +289,9 @@ def session_after(model: gw.Classifier, item: np.ndarray) -> Any:
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ([1, 2], "request 0: expected an object with 'sequence', got list"),
-        ({"text": "a"}, "request 0: expected an object with 'sequence', got the keys text"),
-        ({"sequence": "abc"}, "request 0: sequence: expected a list of numbers"),
+        ([1, 2], "request: expected an object with 'sequence' alone, got list"),
+        ({"text": "a"}, "request: expected an object with 'sequence' alone, got the keys text"),
+        ({"sequence": "abc"}, "request: sequence: expected a list of numbers, got str"),
         ({"sequence": []}, "sequence 0: expected .* it is empty"),
         ({"sequence": [[1.0], [2.0]]}, "1 features .* trained on 2"),
         ({"sequence": [[1.0, float("nan")]]}, "sequence 0, row 0, feature 'x1': expected a finite number, got nan"),
@@ -358,6 +361,27 @@ def outcome(**settings: Any) -> Any:
         x = [f"a{'bcdefgh'[k % 7]} is {'good' if k % 2 else 'bad indeed'}" for k in range(24)]
     model = gw.Classifier(**{**QUICK, **settings}).fit(x, labels)
     return [row["loss"] for row in model.metrics["history"]], model.metrics["backend"]
+
+
+def test_few_sequences_are_trained_on_for_more_epochs_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = waves(16)
+    monkeypatch.setattr(ClassifyJob, "usual_epochs", 5)
+    monkeypatch.setattr(ClassifyJob, "least_updates", 30)
+    model = gw.Classifier(hidden_size=4, conv_channels=4, patience=0).fit(x, y)  # 14 of 16 are trained on
+    assert model.metrics["updates"] == 32 and model.metrics["epochs"] == 8  # not 5, of 4 updates each
+    assert [row["update"] for row in model.metrics["history"]] == [10, 20, 30, 32]
+    assert model.metrics["training"]["batch_size"] is None and model.metrics["training"]["epochs"] is None
+    job = ClassifyJob.__new__(ClassifyJob)
+    for given, count, size in ((None, 14, 4), (None, 100, 12), (None, 10_000, 32), (7, 14, 7)):
+        job.plan = SimpleNamespace(training=ClassifyTraining(batch_size=given))
+        assert job.batch_size(count) == size
+    assert gw.Classifier(**{**QUICK, "epochs": None}, updates=130).fit(x, y).metrics["updates"] == 130
+
+
+def test_what_is_measured_is_read_by_convolutions_and_text_is_not() -> None:
+    x, y = waves(12)
+    assert len(gw.Classifier(hidden_size=4, updates=1).fit(x, y).network.front) == 2
+    assert len(gw.Classifier(hidden_size=4, updates=1).fit(["one two", "three"] * 6, y).network.front) == 0
 
 
 def test_every_setting_is_tried() -> None:

@@ -41,7 +41,7 @@ def test_what_stands_behind_an_end_never_counts(front: Any, pooling: Any, normal
 @pytest.mark.parametrize(("front", "pooling"), [*itertools.product(FRONTS, POOLS)])
 def test_what_it_says_on_the_way_is_what_it_says_of_the_beginning(front: Any, pooling: Any) -> None:
     made = network(pooling=pooling, bidirectional=False, **front)
-    stride = made.settings.stack * made.settings.conv_stride**made.settings.conv_layers
+    stride = made.settings.stack * made.settings.conv_stride ** len(made.front)
     x = torch.randn(12, 2, 3, dtype=torch.float64)
     logits, ends = made.running(x, torch.tensor([12, 12]))
     assert ends.tolist() == [-(-12 // stride)] * 2

@@ -17,12 +17,14 @@ import pytest
 import torch
 from sklearn.base import clone
 
+from gatewright.inside.pictures.scene import HeatMap, Line
 from gatewright.tasks.errors import DataError, SettingsError, TaskError
 from gatewright.tasks.forecast.baselines import SeasonalNaive
 from gatewright.tasks.forecast.data import final_windows, rolling_windows
 from gatewright.tasks.forecast.forecaster import Forecaster
 from gatewright.tasks.forecast.inputs import Inputs
 from gatewright.tasks.forecast.predict import forecast_windows
+from gatewright.tasks.report.parts import Figure
 
 SMALL: dict[str, Any] = {"horizon": 4, "context": 12, "hidden_size": 8, "updates": 4, "batch_size": 8, "warmup": 2}
 RNG = np.random.default_rng(0)
@@ -318,7 +320,7 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert run.stdout.readline()  # it has evaluated
     os.kill(run.pid, signal.SIGKILL)
     run.communicate()
-    whole = Forecaster("gru", **settings).fit(tmp_path / "t.csv", out=tmp_path / "whole")
+    whole = Forecaster("gru", **settings).fit(tmp_path / "t.csv")
     resumed = Forecaster.resume(tmp_path / "killed")
     assert resumed.metrics["updates"] == 60
     assert all(torch.equal(w, weights(resumed)[name]) for name, w in weights(whole).items())
@@ -366,11 +368,40 @@ def test_the_report_has_scores_and_gates(model: Forecaster) -> None:
     assert report.missing == []
     assert {"Scores", "Forecasts against the truth", "Gates"} <= {section.title for section in report.sections}
     page = model.explain(TABLE, "shop 1", origin=50)
-    assert page.missing == [] and page.title.startswith("shop 1, from 2024-02-20")
+    assert page.missing == [] and page.title == "shop 1: 4 steps from 2024-02-20 on"
     with pytest.raises(DataError, match=r"series 'shop 9': not in these data; there are 'shop 0', 'shop 1', 'shop 2'"):
         model.explain(TABLE, "shop 9")
     with pytest.raises(DataError, match="no forecast of 4 steps of which the truth is known begins at 59"):
         model.explain(TABLE, "shop 1", origin=59)
+
+
+def test_a_report_is_called_by_its_column_and_file_and_not_by_a_path(tmp_path: Path) -> None:
+    WITHOUT.to_csv(tmp_path / "shops.csv", index=False)
+    small = {**SMALL, "updates": 1}
+    assert Forecaster("gru", **small).fit(tmp_path / "shops.csv").report().title == (
+        "gru: sales of shops.csv, 4 steps ahead"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [({}, 12), ({"segment": 5}, 3), ({"kind": "autoregressive", "samples": 5}, 12 + 4 - 1)],
+)
+def test_the_gates_of_an_explanation_are_those_of_the_steps_that_are_read(
+    settings: dict[str, Any], steps: int, tmp_path: Path
+) -> None:
+    values = WITHOUT["sales"][:40].tolist()
+    model = Forecaster("lstm", **{**SMALL, **settings}).fit({"sales": values})
+    report = model.explain(origin=30)
+    assert report.missing == []
+    gates = next(section for section in report.sections if section.title == "Gates")
+    panels = next(part for part in gates.parts if isinstance(part, Figure)).scene.panels
+    forget = next(item for item in panels[1].items if isinstance(item, HeatMap))
+    assert forget.values.shape[1] == steps and forget.values.std(1).max() > 0
+    signal = next(item for item in panels[-1].items if isinstance(item, Line)).y
+    read = values[18:33] if "kind" in settings else values[18:30]
+    np.testing.assert_allclose(signal[~np.isnan(signal)], read, rtol=1e-6)
+    assert report.save(str(tmp_path / "page.html")).stat().st_size > 0
 
 
 def test_a_report_without_the_data_says_so(model: Forecaster, tmp_path: Path) -> None:
@@ -394,18 +425,13 @@ def test_a_report_without_the_data_says_so(model: Forecaster, tmp_path: Path) ->
         ({"head": "negative_binomial", "scaling": "robust"}, "setting scaling: head negative_binomial is for counts"),
         ({"horizn": 3}, "unknown setting 'horizn'; did you mean 'horizon'"),
         ({"dropout": 1.0}, "setting dropout"),
+        ({"validation": "yesterday"}, r"setting validation: expected a share .* or a step, got 'yesterday'"),
+        ({"periods": "7,a"}, "setting periods: expected whole numbers from 2 on, with a comma, got 'a'"),
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         Forecaster(**settings)
-
-
-def test_cycles_are_whole_numbers() -> None:
-    with pytest.raises(
-        SettingsError, match=r"setting periods: expected whole numbers from 2 on, with a comma, got 'a'"
-    ):
-        Forecaster(**SMALL, periods="7,a").fit(WITHOUT)
 
 
 @pytest.mark.parametrize(("value", "said"), [(2.5, "2.5"), (-1.0, "-1")])
@@ -416,9 +442,44 @@ def test_counts_are_whole_and_not_negative(value: float, said: str) -> None:
         Forecaster(**SMALL, head="negative_binomial").fit(counts)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.evaluate(TABLE, stride=0), "stride: expected a whole number of at least 1, got 0"),
+        (lambda m: m.backtest(TABLE, origins=0), "origins: expected a whole number of at least 1, got 0"),
+        (lambda m: m.backtest(TABLE, stride=-3), "stride: expected a whole number of at least 1, got -3"),
+        (lambda m: m.plot(TABLE, FUTURE, series=0), "series: expected a whole number of at least 1, got 0"),
+        (lambda m: m.plot(TABLE, FUTURE, series=["a"]), "series 'a': not in these data; there are 'shop 0'"),
+        (lambda m: m.backtest(TABLE[:4]), "no forecast of 4 steps has a value before it .* the longest .* has 4 rows"),
+        (lambda m: m.evaluate(TABLE, first="2031-01-01"), "no forecast of 4 steps from 2031-01-01 on has a value"),
+    ],
+)
+def test_numbers_and_names_that_make_no_sense(model: Forecaster, call: Any, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        call(model)
+
+
+def test_validation_may_be_a_share_a_date_or_a_step() -> None:
+    days = {"y": list(range(40)), "day": np.arange("2024-01-01", "2024-02-10", dtype="datetime64[D]")}
+    small = {**SMALL, "updates": 1, "context": 4}
+    for validation in (0.25, "0.25", "2024-01-31", np.datetime64("2024-01-31"), pd.Timestamp("2024-01-31")):
+        assert Forecaster("gru", **small, validation=validation).fit(days).metrics["data"]["validation_windows"] == 7
+    steps = {"y": days["y"], "time": list(range(100, 140))}
+    for step in (130, "130"):
+        assert Forecaster("gru", **small, validation=step).fit(steps).metrics["data"]["validation_windows"] == 7
+
+
+def test_a_picture_shows_the_paths_of_the_same_seed() -> None:
+    model = Forecaster("gru", **SMALL, kind="autoregressive", samples=5).fit(WITHOUT)
+    drawn = model.plot(series="shop 1", seed=7).scene.panels[0]
+    line = next(item for item in drawn.items if isinstance(item, Line) and item.name == "gru")
+    assert line.y.tolist() == model.predict(seed=7)["mean"][4:8].tolist()
+
+
 def test_levels_and_data_that_are_missing(model: Forecaster) -> None:
-    with pytest.raises(SettingsError, match="quantiles: expected numbers between 0 and 1"):
-        model.predict(TABLE, FUTURE, quantiles=[0.5, 1.5])
+    for levels in ([0.5, 1.5], ["half"], 0.5, "0.5"):
+        with pytest.raises(SettingsError, match="quantiles: expected a list of numbers between 0 and 1"):
+            model.predict(TABLE, FUTURE, quantiles=levels)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="price must be known over the whole horizon"):
         model.predict(TABLE)
     with pytest.raises(DataError, match="data: none are given"):

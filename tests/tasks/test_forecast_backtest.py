@@ -301,6 +301,9 @@ def test_without_a_scale_the_absolute_error_counts():
     assert next(iter(scores[0].figures)) == "MAE"
 
 
+CLOSE = np.stack([np.full((1, 3), 26.5), np.full((1, 3), 28.5)], -1)
+
+
 def test_alerts_name_better_baselines_and_intervals_that_do_not_hold():
     def sure(windows: Any, levels: Any) -> Forecasts:
         found = Naive()(windows, levels)
@@ -312,6 +315,10 @@ def test_alerts_name_better_baselines_and_intervals_that_do_not_hold():
     assert texts[1] == "Intervals of 80% hold 0% of the truth: they are too narrow here."
     assert texts[2] == "Left out to save time: slow: 5 of 9 windows."
     assert forecast_alerts(a_test(), "mine") == []
+    few = backtest({"sure": sure}, rolling_origins({"a": np.arange(30.0)}, 3, origins=1))
+    assert forecast_alerts(few, "sure") != []  # none of the truth is too little even for one window
+    half = backtest({"half": lambda w, _: Forecasts(w[0].history[-3:][None] + 1.5, CLOSE, (0.1, 0.9))}, few.windows)
+    assert half.coverage()["half"][0.8]["measured"] == pytest.approx(2 / 3) and forecast_alerts(half, "half") == []
 
 
 def test_the_sections_of_a_report():
@@ -325,7 +332,10 @@ def test_the_sections_of_a_report():
     ]
     assert sum(isinstance(p, Figure) for parts in sections.values() for p in parts) == 3
     table = next(p for p in sections["Prediction intervals"] if isinstance(p, Table))
-    assert table.rows[0][:2] == ["mine", "80%"]
+    found = tested.coverage()["mine"]
+    assert list(table.head) == ["intervals of", "80%", "60%", "40%", "20%"]
+    assert table.rows[0] == ["mine", *(f"{found[share]['measured']:.1%}" for share in (0.8, 0.6, 0.4, 0.2))]
+    assert not any("coverage" in name for score in forecast_scores(tested, "mine") for name in score.figures)
     hard = next(p for p in sections["Series, hard and easy"] if isinstance(p, Table))
     errors = [float(row[1]) for row in hard.rows]
     assert errors == sorted(errors, reverse=True)

@@ -80,7 +80,7 @@ BAD = {
     ),
     "longer than the data": (long(a=UP[:3]), "nothing to train on: the longest series .a. has 3 rows .* at least 4"),
     "no rows": (long(a=UP)[:0], "has the columns id, time, y but no rows"),
-    "no target": (long(a=UP).drop(columns="y"), "no column of numbers is left in .*; name the column"),
+    "no target": (long(a=UP).drop(columns="y"), "none of the columns left .* holds numbers.*; name the column"),
     "several targets": (
         long(a=UP).rename(columns={"y": "u"}).assign(v=1.0),
         "any of u, v could be the target; name the column that is to be forecast",

@@ -233,6 +233,17 @@ def test_gaps_are_filled_and_the_unknown_beginning_is_left_out():
     assert filled([]).shape == (0,)
 
 
+@pytest.mark.parametrize("season", [1, 4])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 9, 10, 12, 13, 14, 17, 18])
+def test_theta_and_ets_take_histories_of_any_length(steps: int, season: int):
+    history = np.random.default_rng(steps).normal(9, 1, steps)
+    for baseline in (Theta(season), ETS(season)):
+        path = baseline.one(history, 3)
+        assert np.isfinite(path.mean).all()
+        if steps < baseline.least:
+            assert path.mean.tolist() == [history[-1]] * 3
+
+
 @pytest.mark.parametrize("baseline", [Naive(), Drift(), SeasonalNaive(4), Naive2(4), Theta(4), ETS(4)], ids=repr)
 @pytest.mark.parametrize("history", [[5.0], [5.0] * 30, [1.0, 2.0], list(range(-10, 20)), [0.0, 1.0] * 12], ids=len)
 def test_every_baseline_forecasts_every_history(baseline: Any, history: list[float]):

@@ -76,10 +76,10 @@ def test_the_future_of_known_covariates():
     message = r"price must be known over the whole horizon \(3 rows .*\), but nothing is given from 2024-02-12 on"
     with pytest.raises(DataError, match=message):
         final_windows(data.schema.read(frame, later[:2]), data.schema)
-    with pytest.raises(
-        DataError, match=r"row 37 of the pandas frame and row 0 of future .* have the same time, 2024-02-07"
-    ):
-        data.schema.read(frame, later.assign(time=frame.time[-3:].to_numpy()))
+    whole = pd.concat([frame.assign(price=9.0), later], ignore_index=True)[["time", "price"]]
+    equal(batch, final_windows(data.schema.read(frame, whole), data.schema).batch([0]))  # what data have stands
+    with pytest.raises(DataError, match=r"row 41 of future: the value is|column 'price', row 41 of future"):
+        data.schema.read(frame, whole.assign(price=[1.0] * 41 + [np.inf] * 2))
     with pytest.raises(DataError, match=r"future: no column 'price' \(future\)"):
         data.schema.read(frame, later[["time"]])
 

@@ -131,8 +131,8 @@ def test_the_penalty_is_the_papers() -> None:
     [
         ({"beams": 0}, "setting beams: expected a number of at least 1"),
         ({"until": ""}, "setting until: expected some text, got an empty one; leave it out"),
-        ({"repetition_penalty": 0.0}, "setting repetition_penalty: expected a number above 0"),
-        ({"length_penalty": -1.0}, "setting length_penalty: expected a number of at least 0"),
+        ({"repetition_penalty": 0.0}, "setting repetition_penalty: expected a number from 0.01 to 100"),
+        ({"length_penalty": -1.0}, "setting length_penalty: expected a number from 0 to 10"),
     ],
 )
 def test_settings_that_are_none(settings: dict[str, Any], told: str) -> None:

@@ -17,7 +17,9 @@ import torch
 import gatewright as gw
 from gatewright.inside.pictures.scene import Axis, HeatMap, Panel, Scale, Scene
 from gatewright.nn import files
-from gatewright.tasks import LanguageModel, SettingsError, TrainingError, report_inside, report_run
+from gatewright.tasks import LanguageModel, SettingsError, TrainingError
+from gatewright.tasks.report import inside as report_inside
+from gatewright.tasks.report import run as report_run
 from gatewright.tasks.report.parts import Figure, Findings, Probe, Report, Score, Section, Text
 from gatewright.tasks.report.run import Run, run_report
 
@@ -164,7 +166,7 @@ def test_it_can_be_written_again(run: Path, page: str, tmp_path: Path) -> None:
     again = model.report().save(tmp_path / "again.html").read_text(encoding="utf-8")
     assert Page(again).headings == SECTIONS
     assert cut(again) == cut(page)
-    with pytest.raises(SettingsError, match="not the text that this model was trained on"):
+    with pytest.raises(SettingsError, match="not the data that this model was trained on"):
         model.report("another text " * 50)
 
 

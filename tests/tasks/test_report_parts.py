@@ -129,7 +129,11 @@ def test_ticks_are_round_and_never_alone(axis: Axis, values: list[float], expect
 def test_dates_along_an_axis() -> None:
     days = np.array(["2024-01-01", "2024-01-11"], "datetime64[D]")
     found = Place.of(Axis(dates=True), days, 100.0).ticks(6)
-    assert [word for _, word in found] == ["2024-01-01", "2024-01-06", "2024-01-11"]
+    assert [word for _, word in found] == ["2024-01-01", "2024-01-08"]  # Mondays
+    hours = np.array(["2024-01-01T05:00", "2024-01-01T17:00"], "datetime64[s]")
+    found = Place.of(Axis(dates=True), hours, 100.0).ticks(6)
+    assert [word for _, word in found] == ["2024-01-01 06:00", "2024-01-01 12:00"]
+    assert found[0][0] == pytest.approx(100 / 12)
 
 
 def test_numbers_as_people_write_them() -> None:

@@ -21,7 +21,7 @@ from gatewright.tasks.progress import Silent
 from gatewright.tasks.run_folder import RunFolder
 from gatewright.tasks.tag.data import Sentences
 from gatewright.tasks.tag.encode import Encoded, Vocabulary, collate
-from gatewright.tasks.tag.job import Guess, TagCounts
+from gatewright.tasks.tag.job import Guess, TagCounts, TagJob
 from gatewright.tasks.tag.network import TagNetwork
 from gatewright.tasks.tag.settings import TagSettings
 from gatewright.tasks.tag.spans import follows
@@ -255,6 +255,10 @@ def test_parts_of_speech_have_accuracy_and_no_spans():
     assert 0 <= model.score(TRAIN[0], tags) <= 1
     titles = [section.title for section in model.report().sections]
     assert "Types" not in titles and "What is taken for what" in titles
+    assert model.annotate([TRAIN[0][0]])[0].spans == []
+    by_tag = model.by_type(TRAIN[0], tags)  # each tag by itself
+    assert set(by_tag) == {"NOUN", "VERB"}
+    assert by_tag["NOUN"].gold == sum(sentence.count("NOUN") for sentence in tags)
 
 
 def test_a_validation_part_is_drawn_by_the_seed():
@@ -431,6 +435,25 @@ def test_broken_bio_is_counted_or_refused():
     assert model.metrics["data"]["neighbours_that_break_bio"] > 0
     assert ("O", "I-to") in model.vocabulary.exceptions
     refused("breaks BIO; correct the tag, or take --invalid accept", TRAIN[0], tags, invalid="error")
+    for number in (3, 7):  # the sentence's number in the data, though some are drawn for validation
+        one = [tags[k] if k == number else sentence for k, sentence in enumerate(TRAIN[1])]
+        refused(f"sentence {number + 1} ", TRAIN[0], one, invalid="error")
+
+
+def test_a_loss_needs_something_that_training_knows(learnt):
+    other = [["X"] * len(words) for words in VALID[0]]
+    assert "loss" not in learnt.evaluate(VALID[0], other)
+    refused("no validation sentence has tags that the training data have", *TRAIN[:2], validation=(VALID[0], other))
+    unknown = ["other"] * len(VALID[0])
+    refused("no validation sentence has intent that", *TRAIN, validation=(*VALID[:2], unknown))
+
+
+def test_few_sentences_are_trained_on_for_more_epochs_in_smaller_batches(monkeypatch):
+    monkeypatch.setattr(TagJob, "usual_epochs", 3)
+    monkeypatch.setattr(TagJob, "least_updates", 30)
+    model = Tagger(hidden_size=4, embedding_size=4, characters="none").fit(*(part[:20] for part in TRAIN))
+    assert model.metrics["updates"] == 30 and model.metrics["epochs"] == 6  # not 3; of 18 sentences, 4 an update
+    assert model.metrics["training"]["batch_size"] is None
 
 
 @pytest.mark.parametrize(

@@ -286,5 +286,5 @@ def test_the_nearest_limit_ends_a_run() -> None:
     assert share_done(both, 50, 0.1, 6, 0) == 0.5
     assert share_done(both, 0, 1.5, 6, 0) == 0.75
     assert share_done(both, 0, 0, 54, 6) == 1.0
-    assert share_done(TrainingSettings(), 10**6, 10, 1e6, 0) == 0.5
+    assert share_done(TrainingSettings(epochs=20), 10**6, 10, 1e6, 0) == 0.5
     assert math.isfinite(share_done(TrainingSettings(minutes=1e-9), 0, 0, 1.0, 5.0))

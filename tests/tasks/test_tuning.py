@@ -14,7 +14,9 @@ from gatewright.tasks import LanguageModel
 from gatewright.tasks.errors import FolderError, MissingExtra, SettingsError, TaskError
 from gatewright.tasks.estimator import Estimator
 from gatewright.tasks.registry import TASKS, estimator_of
+from gatewright.tasks.tuning import run
 from gatewright.tasks.tuning.report import tuning_sections
+from gatewright.tasks.tuning.study import Study
 from gatewright.tasks.tuning.tune import Between, OneOf
 
 TEXT = "To be, or not to be, that is the question. " * 30
@@ -97,6 +99,14 @@ def test_the_picture_has_a_line_for_each_trial(whole):
 def test_another_model_in_the_folder_has_no_part_in_it(whole):
     assert not tuning_sections(whole.folder, "other data", whole.get_params())
     assert not tuning_sections(whole.folder, whole.metrics["data"]["sha256"], {**whole.get_params(), "hidden_size": 5})
+
+
+def test_settings_may_have_a_part_in_the_data(tmp_path):
+    forecaster = gw.Forecaster("gru", horizon=2, hidden_size=4, updates=2)
+    data = {"data": {"y": [1.0, 2.0, 3.0, 4.0] * 20}}
+    model = forecaster.tune(2, data, search={"context": OneOf(8, 12)}, out=tmp_path)
+    assert "Tuning</h2>" in (tmp_path / "report.html").read_text()
+    assert run._is_begun(model, Study.resume(tmp_path / "tuning"), tmp_path)  # after a kill, that training goes on
 
 
 def test_a_cell_of_ones_own_is_tuned():
@@ -295,6 +305,8 @@ def test_there_is_nothing_to_go_on_with(tmp_path):
         ({"hiden_size": OneOf(4)}, "did you mean 'hidden_size'"),
         ({"hidden_size": (4, 8)}, r"search hidden_size: expected Between\(low, high\) or OneOf"),
         ({"seed": Between(0, 3)}, "search seed: is the same for every trial"),
+        ({"validation": Between(0.1, 0.3)}, "search validation: .* trials do not compare"),
+        ({"tokenizer": OneOf("chars", "bytes")}, "search tokenizer: .* trials do not compare"),
         ({}, "nothing is left to vary"),
     ],
 )
@@ -342,6 +354,6 @@ def test_every_task_has_a_search_of_its_own(task):
     pytest.importorskip(TASKS[task][0])
     model = estimator_of(task)
     assert model.search, "nothing to tune"
-    assert set(model.search) <= {
-        f for kind in (model.settings_type, model.training_type) for f in kind.__dataclass_fields__
-    }
+    known = {f for kind in (model.settings_type, model.training_type) for f in kind.__dataclass_fields__}
+    assert set(model.search) | set(model.units) <= known
+    assert not set(model.search) & set(model.units), "the losses of these trials would not compare"

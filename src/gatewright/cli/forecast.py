@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,10 +10,10 @@ import typer
 
 from gatewright.cli.errors import exit_codes
 from gatewright.cli.training import Device, Folder, add_commands, show
-from gatewright.tasks.errors import FolderError, SettingsError
+from gatewright.tasks.errors import SettingsError
 from gatewright.tasks.forecast.forecaster import Forecaster
 from gatewright.tasks.forecast.settings import parse_levels
-from gatewright.tasks.table.write import check_path, write_table
+from gatewright.tasks.table.write import as_csv, check_folder, check_path, write_table
 
 __all__ = ["app"]
 
@@ -31,7 +32,9 @@ add_commands(app, Forecaster, data=DATA)
 def predict(
     folder: Folder,
     data: Data,
-    out: Annotated[Path, typer.Option(help="The table to write: .csv or .parquet.")] = Path("forecast.csv"),
+    out: Annotated[
+        Path | None, typer.Option(help="The table to write: .csv or .parquet (default: CSV to standard output).")
+    ] = None,
     future: Future = None,
     quantiles: Quantiles = None,
     seed: Annotated[int, typer.Option(help="Of the paths of an autoregressive forecast.")] = 0,
@@ -40,15 +43,22 @@ def predict(
 ) -> None:
     """Forecast what comes after each series' last value."""
     with exit_codes():
-        check_path(out)
+        if out is not None:
+            check_path(out)
         if plot is not None:
             _check_picture(plot)
         model = Forecaster.load(folder).to(device)
         levels = None if quantiles is None else parse_levels(quantiles, "quantiles")
-        write_table(model.predict(data, future, quantiles=levels, seed=seed), out)
-        print(out, flush=True)
+        table = model.predict(data, future, quantiles=levels, seed=seed)
+        if out is None:
+            sys.stdout.write(as_csv(table))
+        else:
+            write_table(table, out)
+            print(out, flush=True)
         if plot is not None:
-            print(model.plot(data, future, library="plotly" if plot.suffix == ".html" else "matplotlib").save(plot))
+            library = "plotly" if plot.suffix.lower() == ".html" else "matplotlib"
+            saved = model.plot(data, future, seed=seed, library=library).save(plot)
+            print(saved, file=sys.stderr if out is None else sys.stdout)
 
 
 @app.command()
@@ -84,6 +94,7 @@ def explain(
 ) -> None:
     """A page about one forecast: what was said and what came, baselines, gates, memory."""
     with exit_codes():
+        check_folder(out)
         begin: Any = int(origin) if origin is not None and origin.isdigit() else origin
         print(Forecaster.load(folder).explain(data, series, origin=begin).save(out), flush=True)
 
@@ -99,7 +110,6 @@ def _scores(scores: dict[str, dict[str, float]]) -> Any:
 
 
 def _check_picture(path: Path) -> None:
-    if path.suffix not in PICTURES:
+    if path.suffix.lower() not in PICTURES:
         raise SettingsError(f"plot: {path}: expected a name that ends in {', '.join(PICTURES)}")
-    if not path.parent.is_dir():
-        raise FolderError(f"plot: {path}: there is no folder {str(path.parent)!r}; make it, or give another path")
+    check_folder(path)

@@ -14,6 +14,7 @@ import typer
 from gatewright.cli.errors import exit_codes
 from gatewright.cli.training import Device, Folder, add_commands, show
 from gatewright.tasks.errors import DataError
+from gatewright.tasks.tag.data import lines_of
 from gatewright.tasks.tag.tagger import Tagged, Tagger
 
 __all__ = ["app"]
@@ -25,6 +26,7 @@ DATA = (
     "train, valid and test."
 )
 TOGETHER = 256  # texts that are tagged at once
+ENDINGS = (".txt", ".text", ".in", ".gz")  # of what is meant as a file's name
 
 add_commands(app, Tagger, data=DATA)
 
@@ -65,7 +67,7 @@ def types(
     data: Annotated[Path, typer.Argument(help=DATA)],
     device: Device = "cpu",
 ) -> None:
-    """Precision, recall and F1 of each type of span, as conlleval counts them."""
+    """Precision, recall and F1 of each type of span, as conlleval counts them; of each tag where they mark no spans."""
     from rich.table import Table
 
     with exit_codes():
@@ -78,20 +80,21 @@ def types(
 
 def _texts(text: str) -> Iterable[str]:
     if text == "-":
-        return _decoded(sys.stdin.buffer, "the standard input")
+        return _decoded(sys.stdin.buffer)
     path = Path(text)
     if len(text) < 256 and path.is_file():
-        with path.open("rb") as file:
-            return list(_decoded(file, str(path)))
+        return lines_of(path)
+    if len(text.split()) == 1 and path.suffix in ENDINGS:
+        raise DataError(f"{text}: no such file; give a file with a text on each line, or a text")
     return [text]
 
 
-def _decoded(lines: Iterable[bytes], name: str) -> Iterator[str]:
+def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            raise DataError(f"{name}, line {number}: not UTF-8; convert it, for example with iconv -t UTF-8") from error
+            raise DataError(f"standard input, line {number}: not UTF-8; convert it, as with iconv -t UTF-8") from error
 
 
 def _columns(tagged: Tagged) -> str:

@@ -10,10 +10,12 @@ import typer
 
 from gatewright.cli.errors import exit_codes, stopped
 from gatewright.cli.options import settings_options
+from gatewright.tasks.checkpoint import replace_file
 from gatewright.tasks.errors import SettingsError
 from gatewright.tasks.estimator import Estimator
 from gatewright.tasks.folder import REPORT
 from gatewright.tasks.progress import metrics_table
+from gatewright.tasks.table.write import check_folder
 
 __all__ = ["Device", "Folder", "Tune", "add_commands", "finish", "refuse_with_resume", "show"]
 
@@ -73,10 +75,12 @@ def add_commands(app: typer.Typer, estimator: type[Estimator], *, data: str) -> 
     ) -> None:
         """The figures of a model on other data."""
         with exit_codes():
-            figures = estimator.load(folder).to(device).evaluate(data)
-            show(metrics_table(f"{folder} on {data}", figures))
             if json_out is not None:
-                json_out.write_text(json.dumps(figures, indent=1) + "\n")
+                check_folder(json_out)
+            figures = estimator.load(folder).to(device).evaluate(data)
+            show(metrics_table(f"{folder} on {data.name or data}", figures))
+            if json_out is not None:
+                replace_file(json_out, json.dumps(figures, indent=1).encode() + b"\n")
 
     @app.command()
     def report(
@@ -87,6 +91,8 @@ def add_commands(app: typer.Typer, estimator: type[Estimator], *, data: str) -> 
     ) -> None:
         """Write the report of a model's training again: scores, curves, examples, gates."""
         with exit_codes():
+            if out is not None:
+                check_folder(out)
             page = estimator.load(folder).report(data, validation=valid)
             print(page.save(out or folder / REPORT), flush=True)
 
@@ -99,7 +105,8 @@ def finish(model: Any, out: str) -> None:
         stopped(model.stopped, f"stopped {where}; go on with: {again}")
     if model.leads:
         show(metrics_table(out, model.summary()))
-        print(f"report: {Path(out) / REPORT}", flush=True)
+        if (Path(out) / REPORT).exists():  # on a full disk there is a warning instead
+            print(f"report: {Path(out) / REPORT}", flush=True)
 
 
 def refuse_with_resume(given: dict[str, bool]) -> None:

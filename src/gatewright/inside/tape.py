@@ -61,6 +61,11 @@ class Run(Mapping[str, Tensor]):
         return MappingProxyType(_Adjoints({name: self._layout.of(t) for name, t in self._adjoints.items()}))
 
     @property
+    def steps(self) -> int:
+        """T, those that were asked for, the shorter sequences' padding among them."""
+        return self._shape[0]
+
+    @property
     def valid(self) -> Tensor:
         """Boolean, laid out as the values are but for the width: which steps there are."""
         T, B = self._shape

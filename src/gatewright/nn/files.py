@@ -67,7 +67,19 @@ def tensor_bytes(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> byt
     """A safetensors file in memory. Written by us and not by the library, so that a full disk is an `OSError`."""
     import safetensors.torch
 
-    return safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
+    whole = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
+    return _ordered(whole)
+
+
+def _ordered(whole: bytes) -> bytes:
+    """The same file with its metadata in order, which the library leaves to chance: equal models are equal files."""
+    size = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + size])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, whole[8 + size :]])
 
 
 # -- reading -------------------------------------------------------------------------------------------------

@@ -114,7 +114,9 @@ class Sessions:
             async with asyncio.timeout(self.timeout), session.lock:
                 self._check_open(session)
                 work = self.run(lambda: session.model.step(item))
-                return await asyncio.wrap_future(work)
+                found = await asyncio.wrap_future(work)
+            session.steps += 1
+            return found
         except TimeoutError:
             if work is None or work.cancel():
                 remedy = "the step was not taken: ask again"
@@ -129,7 +131,6 @@ class Sessions:
             raise
         finally:
             session.waiting -= 1
-            session.steps += 1
             session.used = self._clock()
 
     def _check_open(self, session: Session) -> None:

@@ -30,7 +30,7 @@ from gatewright.tasks.errors import (
     first_line,
 )
 from gatewright.tasks.fabric import launch, make_fabric
-from gatewright.tasks.folder import CONFIG, METRICS, WEIGHTS, json_bytes, model_bytes, read_model
+from gatewright.tasks.folder import CONFIG, METRICS, WEIGHTS, json_bytes, model_bytes, of_another_task, read_model
 from gatewright.tasks.progress import check_style
 from gatewright.tasks.report.reported import Reported
 from gatewright.tasks.run_folder import RunFolder, folder_path
@@ -72,6 +72,7 @@ class Estimator(Reported, Tuned, ABC):
         self.leads = True  # whether this process is the first of those that train
         self.config: dict[str, Any] | None = None
         self._network: nn.Module | None = None
+        self._fitted: Any = None  # settings, equations and cell name of that network; `set_params` leaves them
 
     # -- what a task gives ---------------------------------------------------------------------------------------
 
@@ -167,7 +168,7 @@ class Estimator(Reported, Tuned, ABC):
         run.tidy()
         about = run.read()[1]
         if about.get("task") != cls.task:
-            raise FolderError(f"{run.path}: a run of the task {about.get('task')!r}, expected {cls.task!r}")
+            raise FolderError(of_another_task(str(run.path), "run", about.get("task"), cls.task))
         with run.fits_together():
             recipe = about["recipe"]
             before = {**recipe["settings"], **about["training"]}
@@ -269,12 +270,13 @@ class Estimator(Reported, Tuned, ABC):
         Raises `FolderError` where files of these names are somebody else's.
         """
         path = folder_path(folder)
-        weights = self.network.state_dict()
-        config = whole_config(self.task, self.settings, self.config or {})
+        network = self.network
+        settings, equations, cell_name = self._fitted
+        config = whole_config(self.task, settings, self.config or {})
         run = RunFolder(path)
         run.refuse_foreign()
         run.write_config(config)
-        replace_file(path / WEIGHTS, model_bytes(self.task, self.equations, self.cell_name, config, weights))
+        replace_file(path / WEIGHTS, model_bytes(self.task, equations, cell_name, config, network.state_dict()))
         replace_file(path / METRICS, json_bytes(self.metrics))
         self._report_saved(path)
 
@@ -336,7 +338,7 @@ class Estimator(Reported, Tuned, ABC):
         if kinds - {torch.float32}:
             network.to(next(iter(kinds)))
         network.load_state_dict(weights)
-        self._network = network.eval()
+        self._network, self._fitted = network.eval(), (settings, self.equations, cell_name)
 
     # -- serving -------------------------------------------------------------------------------------------------
 

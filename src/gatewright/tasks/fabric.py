@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import multiprocessing
 import os
 import signal
@@ -28,6 +29,9 @@ __all__ = ["all_gather", "all_reduce", "launch", "make_fabric"]
 # One of these is in the environment of a process that torchrun or a cluster has started.
 LAUNCHERS = {"TORCHELASTIC_RUN_ID", "WORLD_SIZE", "RANK", "NODE_RANK", "SLURM_PROCID", "SLURM_NTASKS", "LSB_JOBID"}
 MEANT_FOR_THE_USER = (TaskError, MissingExtra, gw.CellError)
+
+for name in ("distributed", "rank_zero"):  # here, for every process comes by: five lines in each run that say nothing
+    logging.getLogger(f"lightning_fabric.utilities.{name}").setLevel(logging.WARNING)
 
 
 def make_fabric(settings: TrainingSettings) -> Fabric:

@@ -96,7 +96,17 @@ def _check_kind(path: Path, metadata: dict[str, str], task: str) -> None:
             "upgrade it: pip install --upgrade gatewright"
         )
     if metadata.get("task") != task:
-        raise FolderError(f"{path}: a model of the task {metadata.get('task')!r}, expected {task!r}")
+        raise FolderError(of_another_task(str(path), "model", metadata.get("task"), task))
+
+
+def of_another_task(place: str, what: str, found: Any, expected: str) -> str:
+    """What is told of a folder of another task.
+
+    >>> of_another_task("runs/a", "model", "tag", "language")
+    "runs/a: a model of the task 'tag', expected 'language'; use gatewright tag, or give another folder"
+    """
+    told = f"{place}: a {what} of the task {found!r}, expected {expected!r}; "
+    return told + (f"use gatewright {found}, or give another folder" if found else "give another folder")
 
 
 def _no_model(folder: Path, task: str) -> str:

@@ -42,6 +42,8 @@ def load(folder: str | os.PathLike[str]) -> Estimator:
     path = Path(folder)
     if not path.is_dir():
         raise FolderError(f"{path}: no such model folder; train one first, for instance: gatewright language train")
+    if not (path / CONFIG).exists():
+        raise FolderError(f"{path}: not a model folder (it has no {CONFIG}); give a folder that gatewright trained")
     content = read_json(path / CONFIG)
     task = content.get("task") if isinstance(content, dict) else None
     if task not in TASKS:

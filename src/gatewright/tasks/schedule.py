@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["learning_rate", "make_optimizer", "share_done"]
 
-DEFAULT_EPOCHS = 20.0
 WARMUP = 0.1  # largest share of a run that its warm-up takes: a short run would never reach its learning rate
 
 
@@ -40,8 +39,8 @@ def share_done(
     shares = [0.0]
     if settings.updates:
         shares.append(updates / settings.updates)
-    if settings.epochs or not settings.limited:
-        shares.append(epochs / (settings.epochs or DEFAULT_EPOCHS))
+    if settings.epochs:
+        shares.append(epochs / settings.epochs)
     if settings.minutes:
         shares.append(seconds / max(60 * settings.minutes - evaluation_seconds, 1e-9))
     return min(max(shares), 1.0)

@@ -139,8 +139,10 @@ def split_settings(values: Mapping[str, Any], *kinds: type[Settings]) -> list[An
 class TrainingSettings(Settings):
     """How any task is trained; it ends at the first of `updates`, `epochs`, `minutes`, early stopping."""
 
-    batch_size: int = setting(32, "sequences per update, over all devices together")
-    epochs: float | None = setting(None, "passes over the data (20 where nothing limits the run)")
+    batch_size: int = setting(
+        32, "sequences per update, over all devices together (where nothing is set: 32, of few data fewer)"
+    )
+    epochs: float | None = setting(None, "passes over the data (default: by the task and how many data there are)")
     updates: int | None = setting(None, "optimiser steps")
     minutes: float | None = setting(None, "time budget; the schedule follows it, so two runs are not bit for bit alike")
     optimizer: Literal["adamw", "sgd"] = setting("adamw", "the optimiser")
@@ -158,7 +160,7 @@ class TrainingSettings(Settings):
         0, "NT-ASGD's n: weights are averaged from where validation is worse than the best but the last n; 0: never"
     )
     patience: int | None = setting(10, "evaluations without a better validation loss before stopping; 0: never stop")
-    evaluate_every: int | None = setting(None, "updates between evaluations (an epoch, at most 500)")
+    evaluate_every: int | None = setting(None, "updates between evaluations (default: an epoch, at most 500)")
     save_minutes: float = setting(2.0, "longest time between two checkpoints; one is made at every evaluation besides")
     seed: int = setting(0, "of weights, dropout and the order of the data")
     accelerator: Literal["auto", "cpu", "cuda", "mps", "tpu"] = setting("auto", "the kind of device")
@@ -176,7 +178,7 @@ class TrainingSettings(Settings):
         for name in ("warmup", "final", "weight_decay", "momentum", "clip", "averaging", "patience", "seed"):
             self._at_least(name, 0)
         processes = self.devices * self.nodes
-        if self.batch_size % processes:
+        if self.batch_size and self.batch_size % processes:
             raise SettingsError(
                 f"setting batch_size: {self.batch_size} sequences do not divide among {processes} processes "
                 f"({self.nodes} node(s) of {self.devices} device(s)); take a multiple of {processes}"
@@ -205,6 +207,7 @@ class TrainingSettings(Settings):
 
 def defaults(kind: type[TrainingSettings], name: str, **values: Any) -> type[TrainingSettings]:
     """The training settings of a task: the same fields with other defaults. name: of the class, as it is assigned.
+    A default of None lets a field be None.
 
     >>> Slow = defaults(TrainingSettings, "Slow", learning_rate=1e-4)
     >>> Slow().learning_rate, Slow().batch_size
@@ -213,7 +216,8 @@ def defaults(kind: type[TrainingSettings], name: str, **values: Any) -> type[Tra
     refuse_unknown(values, kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     namespace: dict[str, Any] = {n: setting(v, fields[n].metadata["help"]) for n, v in values.items()}
-    namespace["__annotations__"] = {n: fields[n].type for n in values}
+    types = {n: f"{fields[n].type} | None" if v is None else fields[n].type for n, v in values.items()}
+    namespace["__annotations__"] = types
     caller = sys._getframe(1).f_globals  # where the class will be found again by name
     made = type(name, (kind,), {**namespace, "__module__": caller["__name__"], "__doc__": kind.__doc__})
     return dataclass(frozen=True)(made)

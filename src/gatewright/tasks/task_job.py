@@ -14,8 +14,9 @@ from torch import nn
 import gatewright as gw
 from gatewright.nn.blocks import input_sizes
 from gatewright.tasks.folder import config_bytes, model_bytes
+from gatewright.tasks.job import Job
 from gatewright.tasks.run_folder import RunFolder
-from gatewright.tasks.trainer import Job, Outcome, Trainer
+from gatewright.tasks.trainer import Outcome, Trainer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -82,6 +83,12 @@ class TaskJob(Job):
     @property
     def network(self) -> Any:
         return self._network
+
+    def batch_size(self, count: int) -> int:
+        """Of how many of `count` sequences an update is made, where the settings do not say: 32, or fewer, so that an
+        epoch of few has several updates. It does not depend on the devices, which may change while a run goes on.
+        """
+        return self.plan.training.batch_size or min(max(count // 8, 4), 32)
 
     @abstractmethod
     def describe_data(self) -> dict[str, Any]:

@@ -13,18 +13,18 @@ import dataclasses
 import math
 import signal
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gatewright.tasks.averaging import Average, triggered
 from gatewright.tasks.errors import TaskError, TrainingError
 from gatewright.tasks.fabric import all_gather, all_reduce
 from gatewright.tasks.interrupt import Interrupt
+from gatewright.tasks.job import Job
 from gatewright.tasks.progress import Watcher, make_watcher
 from gatewright.tasks.report.watch import Histograms
 from gatewright.tasks.schedule import learning_rate, make_optimizer, share_done
@@ -35,61 +35,7 @@ if TYPE_CHECKING:
     from gatewright.tasks.run_folder import RunFolder
     from gatewright.tasks.settings import TrainingSettings
 
-__all__ = ["Job", "Outcome", "Progress", "Result", "Trainer"]
-
-
-class Result(NamedTuple):
-    """What a loss function returns: the mean loss of this process's items, their number, and what is carried
-    on; a penalty, which is trained on but is no part of the figures; and a factor of the learning rate, the same in
-    every process.
-    """
-
-    loss: Tensor
-    items: int
-    carried: Any = None
-    penalty: Tensor | None = None
-    rate: float = 1.0
-
-
-class Job(ABC):
-    """What a task gives the trainer."""
-
-    task: str  # its name
-    unit: str = "items"  # what is counted, for `items/s`
-    batch_axis = 1  # the axis of carried tensors along which processes share a batch
-
-    @property
-    @abstractmethod
-    def network(self) -> nn.Module:
-        """What is trained."""
-
-    @abstractmethod
-    def batches(self, epoch: int) -> int:
-        """Batches in an epoch."""
-
-    @abstractmethod
-    def batch(self, epoch: int, index: int, fabric: Fabric) -> Any:
-        """This process's part of a batch, on its device; a function of its arguments alone."""
-
-    @abstractmethod
-    def loss(self, network: nn.Module, batch: Any, carried: Any) -> Result:
-        """The loss of a batch; `carried` is what the batch before returned, None at an epoch's start."""
-
-    @abstractmethod
-    def evaluate(self, fabric: Fabric) -> dict[str, float]:
-        """Figures on the validation data, `loss` among them, the same in every process."""
-
-    @abstractmethod
-    def model_file(self) -> bytes:
-        """`model.safetensors` of the network as it is now."""
-
-    def recipe(self) -> dict[str, Any]:
-        """What it takes to make this job again, for a resumption; JSON values, kept in checkpoints only."""
-        return {}
-
-    def describe(self) -> dict[str, Any]:
-        """What `metrics.json` and checkpoints say about the data; JSON values."""
-        return {}
+__all__ = ["Outcome", "Progress", "Trainer"]
 
 
 @dataclass
@@ -123,6 +69,7 @@ class Trainer:
         self, fabric: Fabric, job: Job, settings: TrainingSettings, folder: RunFolder, style: Any = "none"
     ) -> None:
         self.fabric, self.job, self.settings, self.folder = fabric, job, settings, folder
+        self.limited = job.limit(settings)
         self.network = fabric.setup_module(job.network)
         self.optimizer: Any = fabric.setup_optimizers(make_optimizer(job.network, settings))
         self.progress = Progress()
@@ -226,13 +173,13 @@ class Trainer:
         """How much of the run is done, 0 to 1."""
         p = self.progress
         epochs = p.epoch + p.index / self.job.batches(p.epoch)
-        return share_done(self.settings, p.update, epochs, p.seconds, p.evaluation_seconds)
+        return share_done(self.limited, p.update, epochs, p.seconds, p.evaluation_seconds)
 
     def _stalled(self) -> bool:
         return bool(self.settings.patience) and self.progress.stale >= (self.settings.patience or 0)
 
     def _due(self) -> bool:
-        every = self.settings.evaluate_every or min(self.job.batches(0), 500)
+        every = self.settings.evaluate_every or min(max(self.job.batches(0), self.job.least_between), 500)
         return self.progress.update % every == 0 or self._share() >= 1
 
     def _agree(self, seconds: float, stop: int) -> int:

@@ -26,7 +26,7 @@ from gatewright.tasks.tuning.tune import Between, OneOf
 
 __all__ = ["Classifier", "ClassifyTraining"]
 
-ClassifyTraining = defaults(TrainingSettings, "ClassifyTraining", learning_rate=2e-3, batch_size=32, epochs=40.0)
+ClassifyTraining = defaults(TrainingSettings, "ClassifyTraining", learning_rate=2e-3, batch_size=None)
 
 
 class Classifier(Estimator):
@@ -53,6 +53,7 @@ class Classifier(Estimator):
     job_type = ClassifyJob
     network_type = ClassifyNetwork
     data_sources = ("data", "labels", "validation", "groups", "lengths")
+    units = ("kind",)
     search: ClassVar[Mapping[str, Any]] = {
         "hidden_size": OneOf(64, 128, 256),
         "num_layers": OneOf(1, 2),

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from gatewright.tasks.classify.batches import Batch, Changes, batch_of, by_length, epoch_order, equal_chances
 from gatewright.tasks.classify.metrics import from_confusion, from_errors
 from gatewright.tasks.fabric import all_reduce
+from gatewright.tasks.job import Result
 from gatewright.tasks.task_job import Plan, TaskJob
-from gatewright.tasks.trainer import Result
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -29,24 +29,26 @@ class ClassifyJob(TaskJob):
     """Batches, loss and evaluation of a classifier or regressor."""
 
     unit = "sequences"
+    usual_epochs, least_updates, least_between = 40, 400, 10  # with few sequences an epoch is hardly a step
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         data: ClassifyPrepared = self.prepared
         self.data, self.classes = data, data.config["labels"]
+        self.size = self.batch_size(len(data.train))
         self.changes = Changes(self.settings, data.config)
         self.drawn = equal_chances(data.train_targets) if self.settings.balance == "sampling" else None
         self.weights = class_weights(data.train_targets, self.classes) if self.settings.balance == "weights" else None
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
 
     def batches(self, epoch: int) -> int:  # noqa: ARG002 - all epochs are alike
-        return -(-len(self.data.train) // self.plan.training.batch_size)
+        return -(-len(self.data.train) // self.size)
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """The batches of an epoch, as indices of sequences."""
         if self._epoch[0] != epoch:
-            size, seed = self.plan.training.batch_size, [self.plan.training.seed, epoch]
-            self._epoch = epoch, epoch_order(self.data.train.lengths, size, seed, self.drawn)
+            seed = [self.plan.training.seed, epoch]
+            self._epoch = epoch, epoch_order(self.data.train.lengths, self.size, seed, self.drawn)
         return self._epoch[1]
 
     def batch(self, epoch: int, index: int, fabric: Fabric) -> Batch:

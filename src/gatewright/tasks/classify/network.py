@@ -40,7 +40,7 @@ class ClassifyNetwork(nn.Module):
         width = s.embedding_size if self.tokens else len(config["features"])
         width *= s.stack
         layers = []
-        for _ in range(s.conv_layers):
+        for _ in range(s.convolutions(self.tokens)):
             layers.append(Convolution(width, s.conv_channels, s.conv_kernel, s.conv_stride, causal=not s.bidirectional))
             width = s.conv_channels
         self.front = nn.ModuleList(layers)

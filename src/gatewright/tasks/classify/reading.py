@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,8 @@ def _lines(path: Path) -> list[str]:
     try:
         with opened(path, "rb") as file:
             content = file.read()
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read ({first_line(error)})") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({first_line(error)}); give a whole file") from error
     if not content.strip():
         raise DataError(f"{path}: the file is empty; expected {LOOKED_FOR}")
     try:
@@ -116,10 +117,12 @@ def _label(word: str, path: Path, number: int, settings: ClassifySettings) -> An
 
 def _npz(path: Path, settings: ClassifySettings, *, labelled: bool) -> Sequences:
     """samples (N,) or (N, F), offsets (n + 1,), label (n,); sample_rate where the samples are sound."""
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: cannot be read as arrays; expected a .npz file, as numpy.savez writes it")
     try:
         with np.load(path, allow_pickle=False) as file:
             there = {key: file[key] for key in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read as arrays ({first_line(error)})") from error
     values = next((there[key] for key in ("samples", "values", "signals", "x", "X") if key in there), None)
     if values is None:
@@ -231,7 +234,7 @@ def _long(table: Table, labels: Any, groups: Any, settings: ClassifySettings, na
     number: dict[Any, int] = {}
     place = np.array([number.setdefault(i, len(number)) for i in ids])
     wanted = _features(table, key, settings, name)
-    matrix = np.stack([table.numbers(column, "a feature") for column in wanted], 1)
+    matrix = _matrix(table, wanted, settings)
     matrix = matrix[_order(table, settings.order, name, place)]
     words = [str(i) for i in number]
     return from_arrays(
@@ -252,6 +255,18 @@ def _features(table: Table, key: str, settings: ClassifySettings, name: str) -> 
     if not left:
         raise DataError(f"{name}: no columns are left for features; it has {', '.join(table.columns)}")
     return left
+
+
+def _matrix(table: Table, wanted: Sequence[str], settings: ClassifySettings) -> np.ndarray:
+    try:
+        return np.stack([table.numbers(column, "a feature") for column in wanted], 1)
+    except DataError as error:
+        if settings.features:
+            raise
+        raise DataError(
+            f"{error}; every column is read as a feature but those of --sequence, --order, --label and --group: "
+            "say what this one is, or name the features with --features a,b"
+        ) from error
 
 
 def _order(table: Table, column: str | None, name: str, place: np.ndarray) -> np.ndarray:

@@ -224,7 +224,7 @@ def _numbers(item: Any, found: Sequences, index: int) -> np.ndarray:
         array = np.asarray(item)
         if array.dtype.kind not in "biuf":
             array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise DataError(
             f"{found.name}: {found.called(index)}: expected numbers, (steps, features), in rows of one width: {error}"
         ) from error

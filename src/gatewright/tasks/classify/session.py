@@ -27,11 +27,13 @@ def items_of(items: Sequence[Any], config: dict[str, Any]) -> Sequences:
     """The sequences of requests. Raises `DataError` where one is no object with the key that the model reads."""
     key = KEYS[config["input"]]
     for k, item in enumerate(items):
-        if not isinstance(item, dict) or key not in item:
-            got = f"the keys {', '.join(item)}" if isinstance(item, dict) else type(item).__name__
-            raise DataError(f"request {k}: expected an object with {key!r}, got {got or 'no keys'}")
-        if isinstance(item[key], str) != (key == "text"):
-            raise DataError(f"request {k}: {key}: expected {'text' if key == 'text' else 'a list of numbers'}")
+        where = f"request {k}" if len(items) > 1 else "request"
+        if not isinstance(item, dict) or set(item) != {key}:
+            got = f"the keys {', '.join(item) or 'none'}" if isinstance(item, dict) else type(item).__name__
+            raise DataError(f"{where}: expected an object with {key!r} alone, got {got:.80}")
+        if not isinstance(item[key], str if key == "text" else list):
+            wanted = "text" if key == "text" else "a list of numbers"
+            raise DataError(f"{where}: {key}: expected {wanted}, got {type(item[key]).__name__}")
     rate = config["audio"]["rate"] if key == "samples" else None
     features = config["features"] if key == "sequence" else ()
     width = len(config["features"])
@@ -92,8 +94,8 @@ class ClassifySession:
     def _features(self, item: Any) -> list[Tensor]:
         """The network's input steps (1, F) that have become known."""
         key = {"numbers": "frame", "tokens": "text", "audio": "samples"}[self._input]
-        if not isinstance(item, dict) or key not in item:
-            raise DataError(f"step {self._steps}: expected an object with {key!r}, got {item!r:.60}")
+        if not isinstance(item, dict) or set(item) != {key}:
+            raise DataError(f"step {self._steps}: expected an object with {key!r} alone, got {item!r:.60}")
         network, device = self._network, self._model.device
         if self._input == "tokens":
             if not isinstance(item[key], str):
@@ -109,7 +111,7 @@ class ClassifySession:
     def _numbers(self, given: Any, key: str) -> np.ndarray:
         try:
             values = np.asarray(given, np.float32)
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise DataError(f"step {self._steps}: {key}: expected a list of numbers, got {given!r:.60}") from error
         width = None if self._audio is not None else len(self._config["features"])
         if values.ndim != 1 or (width is not None and len(values) != width) or not np.isfinite(values).all():

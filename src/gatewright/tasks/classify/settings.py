@@ -24,7 +24,9 @@ class ClassifySettings(Settings):
     projection: int | None = setting(None, "width P of cells that have one (lstmp)")
     heads: int = setting(1, "blocks of the recurrent matrices")
     stack: int = setting(1, "steps that are read as one, side by side")
-    conv_layers: int = setting(0, "convolutions over time before the recurrent layers")
+    conv_layers: int | None = setting(
+        None, "convolutions over time before the recurrent layers (2; none where text is read)"
+    )
     conv_channels: int = setting(64, "features that each convolution makes")
     conv_kernel: int = setting(5, "steps that a convolution sees")
     conv_stride: int = setting(1, "steps from one place of a convolution to the next")
@@ -81,6 +83,10 @@ class ClassifySettings(Settings):
             raise SettingsError(
                 f"setting {name}: is for classes, got {getattr(self, name)!r} with kind 'regression'; leave it out"
             )
+
+    def convolutions(self, tokens: bool) -> int:
+        """How many there are before the recurrent layers; what is measured has noise, which they take out."""
+        return (0 if tokens else 2) if self.conv_layers is None else self.conv_layers
 
 
 AT_LEAST_ONE = (

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -261,9 +261,11 @@ class Fitted(Baseline):
     """A method that is fitted to each history, which takes time.
 
     season: in steps, 1 for none. seconds: after which no other window is begun, None for no limit; those left out are
-    NaN. Windows are taken evenly over all of them, so that what is done stands for the whole.
+    NaN. Windows are taken evenly over all of them, so that what is done stands for the whole. A history of less than
+    `least` steps, or of one value alone, is forecast by its last value; one of less than that and two seasons has none.
     """
 
+    least: ClassVar[int] = 4
     season: int = 1
     seconds: float | None = None
 
@@ -282,9 +284,9 @@ class Fitted(Baseline):
 
     def one(self, history: Float[np.ndarray, " T"], horizon: int) -> Path:
         recent = history[-LONGEST:]
-        if len(recent) < 4 or np.ptp(recent) == 0:  # nothing to fit
+        if len(recent) < self.least or np.ptp(recent) == 0:  # nothing to fit
             return Naive().one(history, horizon)
-        season = self.season if self.season > 1 and len(recent) >= 2 * self.season + 2 else 1
+        season = self.season if self.season > 1 and len(recent) >= 2 * self.season + self.least else 1
         with warnings.catch_warnings():  # a fit that stops early is a weaker baseline, and no news to the user
             warnings.simplefilter("ignore")
             return self._fit(recent, horizon, season)
@@ -330,6 +332,8 @@ class ETS(Fitted):
     >>> ETS(season=4).one(y, 4).mean.round(0).tolist()
     [50.0, 54.0, 58.0, 56.0]
     """
+
+    least: ClassVar[int] = 10  # for statsmodels' first guess of the level
 
     def _fit(self, history: Float[np.ndarray, " T"], horizon: int, season: int) -> Path:
         plain, penalty = self._best(history, season)

@@ -157,5 +157,9 @@ def _find_target(table: Table, taken: tuple[str, ...]) -> str:
     if len(numbers) == 1:
         return numbers[0]
     left = [column for column in table.columns if column not in taken]
-    said = f"any of {', '.join(numbers)} could be" if numbers else f"no column of numbers is left in {', '.join(left)}"
-    raise DataError(f"{table.name}: {said} the target; name the column that is to be forecast (target)")
+    if numbers:
+        said = f"any of {', '.join(numbers)} could be the target; name the column that is to be forecast (target)"
+    else:
+        said = f"none of the columns left ({', '.join(left) or 'there are none'}) holds numbers, so there is no target"
+        said += "; name the column that is to be forecast (target)"
+    raise DataError(f"{table.name}: {said}")

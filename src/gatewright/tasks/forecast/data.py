@@ -16,7 +16,7 @@ from gatewright.tasks.errors import DataError, SettingsError
 from gatewright.tasks.forecast.arrange import Arranged, arrange, find_frequency
 from gatewright.tasks.forecast.calendar import Calendar
 from gatewright.tasks.forecast.columns import Columns
-from gatewright.tasks.forecast.reading import forecast_columns, join, measured
+from gatewright.tasks.forecast.reading import ends_in, ends_of, forecast_columns, join, measured, rows_after
 from gatewright.tasks.forecast.scaling import Scaling
 from gatewright.tasks.forecast.schema import REMEMBERED, Inputs, Schema
 from gatewright.tasks.forecast.series import SeriesSet, build
@@ -185,7 +185,7 @@ def _prepare_in_memory(table: Table, columns: Columns, wanted: Wanted, validatio
     source = make_source(series, schema, train, np.array(survey.lengths), np.array(survey.sizes), wanted)
     refuse_nothing(table.name, survey, source)
     return ForecastData(
-        name=table.name,
+        name=table.short,
         sha256=_digest(series, schema, train),
         config={"data": schema.to_dict()},
         schema=schema,
@@ -216,25 +216,22 @@ def _name_of(validation: Any) -> str | None:
 
 def _continued(table: Table, later: Table, columns: Columns) -> tuple[Table, Int[np.ndarray, " G"]]:
     """Both tables as one, and how many rows of each series are for training; what both have is the first table's."""
-    if columns.time is None:
+    if columns.time is None or columns.irregular == "steps":
         arranged = arrange(join([table, later]), columns)
         return arranged.table, np.add.reduceat(arranged.order < len(table), arranged.first[:-1], dtype=np.int64)
-    first, second = arrange(table, columns), arrange(later, columns.found_in(later))
-    ends = dict(zip(first.keys, first.times.elapsed[first.first[1:] - 1].tolist(), strict=True))
-    end = np.array([ends.get(key, -(2**62)) for key in second.keys])
-    new = second.times.elapsed > end[second.group]
-    if not new.any():
+    first = arrange(table, columns)
+    new = rows_after(first, arrange(later, columns.found_in(later)))
+    if not len(new):
         raise DataError(f"{later.name}: no row comes after the training data ({table.name}); give later ones")
-    joined = join([table, later.take(np.sort(second.order[new]))])
-    return joined, _training_rows(arrange(joined, columns), ends)
+    joined = join([table, later.take(new)])
+    return joined, _training_rows(arrange(joined, columns), ends_of(first))
 
 
 def _training_rows(arranged: Arranged, ends: dict[tuple[str, ...], int]) -> Int[np.ndarray, " G"]:
     frequency = find_frequency(arranged)
     starts = arranged.times.of(frequency)[arranged.first[:-1]]
     rows = frequency.rows(starts[arranged.group], arranged.times.of(frequency))
-    end = np.array([ends.get(key, -(2**62)) for key in arranged.keys])
-    inside = arranged.times.elapsed <= end[arranged.group]
+    inside = arranged.times.elapsed <= ends_in(arranged, ends)
     return np.maximum.reduceat(np.where(inside, rows, -1), arranged.first[:-1]) + 1
 
 

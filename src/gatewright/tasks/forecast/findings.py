@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from gatewright.tasks.errors import DataError
 from gatewright.tasks.forecast.backtest import LEVELS, backtest
@@ -13,6 +14,7 @@ from gatewright.tasks.forecast.data import rolling_windows, thinned
 from gatewright.tasks.forecast.inputs import Inputs
 from gatewright.tasks.forecast.predict import as_model, chosen_series, losses_of, measured
 from gatewright.tasks.forecast.report import forecast_findings
+from gatewright.tasks.forecast.time import spell_time
 from gatewright.tasks.progress import clock
 from gatewright.tasks.report.parts import Alert, Findings, Probe, Score
 
@@ -29,7 +31,8 @@ SECONDS = 10.0  # for each slow baseline of a report
 def findings(model: Forecaster, prepared: Any | None) -> Findings:
     """What the report shows; without the data only what the metrics say."""
     data = {name.replace("_", " "): v for name, v in (model.metrics.get("data") or {}).items() if name != "notes"}
-    title = f"{model.cell_name}: {data.get('name', 'a series')}, {model.settings.horizon} steps ahead"
+    of = f" of {data['name']}" if "name" in data else ""
+    title = f"{model.cell_name}: {', '.join(model.schema.columns.target)}{of}, {model.settings.horizon} steps ahead"
     if prepared is None:
         told = "the data of this run are not known here, so there are no baselines and no examples; give them"
         return Findings(title, "windows", _headline(model), _ours(model), data, alerts=[Alert(told, "note")])
@@ -56,7 +59,8 @@ def explanation(model: Forecaster, series: Any, name: str | None, origin: Any) -
     window = windows[mine[-1:]]
     models = {model.cell_name: as_model(model.network, model.settings, window), **usual(model.season, seconds=SECONDS)}
     tested = backtest(models, measured(window), season=model.season, levels=LEVELS)
-    title = f"{series.names[at]}, from {measured(window)[0].times[0]} on"  # type: ignore[index]
+    begin = spell_time(int(window.times(0)[0].astype(np.int64)), series.steps)
+    title = f"{series.names[at]}: {horizon} steps from {'step ' * series.steps}{begin} on"
     return forecast_findings(title, tested, model.cell_name, probe=_probe(model, window))
 
 
@@ -64,11 +68,26 @@ def _probe(model: Forecaster, windows: Any) -> Probe:
     """The network on some windows, read step by step."""
     batch = next(iter(windows.batches(PROBED)))
     inputs, segment = Inputs(batch, model.network), model.network.shape.segment
-    signal = batch.inverse(batch.context.double())[0].numpy()
-    axis = {"tokens": [f"{v:.4g}" for v in signal]} if segment == 1 else {}
+    axis = {"signal": {windows.series.names[windows.item[0]]: _read(model, batch)}}
     seasons = {"a season": float(model.season / segment)} if model.season > segment else None
-    about = f"{len(batch)} windows of the validation part, {model.schema.context} steps read in each"
+    which = "This forecast" if len(batch) == 1 else f"{len(batch)} windows of the validation part"
+    how = f" in segments of {segment}" if segment > 1 else ""
+    how = ", then those to come, each told the true value before" if model.settings.stepwise else how
+    about = f"{which}: {model.schema.context} steps are read{how}."
     return Probe(model.network, lambda: losses_of(model.network, inputs), axis, lags=seasons, about=about)
+
+
+def _read(model: Forecaster, batch: Any) -> np.ndarray:
+    """The values of the first window that the network reads, one after the other, NaN where there are none: the
+    context, in whole segments, or what each step of a stepwise forecast is told.
+    """
+    values = torch.cat([batch.context, batch.target], 1).double()
+    seen = torch.cat([batch.observed, batch.target_observed], 1)
+    found = torch.where(seen > 0, batch.inverse(values), torch.nan)[0].numpy()
+    length, segment = model.schema.context, model.network.shape.segment
+    if model.settings.stepwise:
+        return found[:-1]
+    return np.concatenate([np.full(-length % segment, np.nan), found[:length]])
 
 
 def _ours(model: Forecaster) -> list[Score]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from gatewright.inside.pictures.picture import Drawing
 from gatewright.tasks.errors import DataError, TaskError
 from gatewright.tasks.estimator import Estimator
 from gatewright.tasks.forecast.backtest import LEVELS, Backtest, backtest
@@ -28,14 +29,18 @@ from gatewright.tasks.forecast.findings import explanation, findings
 from gatewright.tasks.forecast.inputs import shape_of
 from gatewright.tasks.forecast.job import ForecastJob
 from gatewright.tasks.forecast.network import Direct, Stepwise
+from gatewright.tasks.forecast.plots import draw_forecasts
 from gatewright.tasks.forecast.predict import (
     able,
     as_model,
+    check_counts,
     check_levels,
+    chosen_series,
     forecast_columns_of,
     forecast_windows,
     measured,
     on_grid,
+    refuse_none,
 )
 from gatewright.tasks.forecast.serving import Session, answer, example
 from gatewright.tasks.forecast.settings import ForecastSettings, ForecastTraining, as_text
@@ -68,12 +73,12 @@ class Forecaster(Estimator):
     training_type = ForecastTraining
     job_type = ForecastJob
     network_type = Direct
+    units = ("head", "horizon", "kind", "log", "quantiles", "scaling", "target", "validation_windows", "window")
     search: ClassVar[Mapping[str, Any]] = {
         "hidden_size": OneOf(32, 64, 128, 256),
         "num_layers": OneOf(1, 2),
         "dropout": Between(0.0, 0.5),
         "learning_rate": Between(5e-4, 1e-2, log=True),
-        "window": OneOf("none", "last", "mean", "standard"),
         "residual": OneOf("none", "season", "last"),
     }
 
@@ -224,13 +229,11 @@ class Forecaster(Estimator):
             loss-free figures over all values: windows, MASE, MAE, RMSE, MSE, sMAPE, "scaled MSE" and "scaled MAE" (in
             units of the training's standard deviation of each series), and of quantiles CRPS and coverage.
         """
+        check_counts(stride=stride, at_most=at_most)
         series = self.schema.read(self._table(data))
         start = np.minimum(self.schema.context, _lengths(series) - self.schema.horizon) if first is None else first
         windows = rolling_windows(series, self.schema, first=start, stride=stride, at_most=at_most)
-        if not len(windows):
-            raise DataError(
-                f"no series has a value behind a horizon of {self.schema.horizon} steps; give longer series"
-            )
+        refuse_none(windows, "" if first is None else f" from {first} on")
         tested = self._tested(windows, {}, self._levels(None))
         found = tested.scores()[self.cell_name]
         scale = series.scale[windows.item][:, None]
@@ -259,25 +262,28 @@ class Forecaster(Estimator):
             origins: of each series. stride: steps between two (the horizon). levels: of quantiles.
             baselines: models by name (naive, seasonal naive, drift, theta, ETS). seconds: for each slow one.
         """
+        check_counts(origins=origins, stride=stride)
         series = self.schema.read(self._table(data))
         first = on_grid(_lengths(series), self.schema.horizon, origins, stride or self.schema.horizon)
         windows = rolling_windows(series, self.schema, first=first, stride=stride or self.schema.horizon)
+        refuse_none(windows)
         return self._tested(windows, usual(self.season, seconds=seconds) if baselines is None else baselines, levels)
 
-    def plot(self, data: Any = None, future: Any = None, **options: Any) -> Any:
+    def plot(self, data: Any = None, future: Any = None, *, series: Any = 4, seed: int = 0, **options: Any) -> Drawing:
         """Forecasts of the steps to come as a picture, `save("forecast.png")` or ".html"; see `draw_forecasts`.
 
-        data, future: as for `predict`. options: those of `draw_forecasts`; series: names, or how many (4).
+        data, future, seed: as for `predict`. series: their names, one or several, or how many. options: those of
+        `draw_forecasts`.
         """
-        from gatewright.tasks.forecast.plots import draw_forecasts
-
-        wanted = options.pop("series", 4)
         windows = final_windows(self.schema.read(self._table(data), future), self.schema)
-        names = windows.series.names
-        chosen = range(min(wanted, len(windows))) if isinstance(wanted, int) else map(names.index, wanted)
+        if isinstance(series, int):
+            check_counts(series=series)
+            chosen = list(range(min(series, len(windows))))
+        else:
+            chosen = [chosen_series(windows.series, name) for name in ([series] if isinstance(series, str) else series)]
         levels = able(self.network, self.settings, (0.1, 0.25, 0.75, 0.9))
-        found = forecast_windows(self.network, self.settings, windows, levels)
-        return draw_forecasts(measured(windows), {self.cell_name: found}, chosen=list(chosen), **options)
+        found = forecast_windows(self.network, self.settings, windows, levels, seed=seed)
+        return draw_forecasts(measured(windows), {self.cell_name: found}, chosen=chosen, **options)
 
     # -- reports -------------------------------------------------------------------------------------------------
 

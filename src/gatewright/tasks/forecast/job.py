@@ -9,8 +9,8 @@ from torch import nn
 
 from gatewright.tasks.fabric import all_reduce
 from gatewright.tasks.forecast.inputs import Inputs
+from gatewright.tasks.job import Result
 from gatewright.tasks.task_job import TaskJob
-from gatewright.tasks.trainer import Result
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

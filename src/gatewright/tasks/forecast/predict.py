@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "able",
     "as_model",
+    "check_counts",
     "check_levels",
     "chosen_series",
     "forecast_batches",
@@ -26,6 +27,7 @@ __all__ = [
     "losses_of",
     "measured",
     "on_grid",
+    "refuse_none",
 ]
 
 AT_ONCE = 1 << 14  # sequences that are run at once, at most: windows times paths
@@ -37,10 +39,30 @@ def check_levels(levels: Sequence[float], where: str = "quantiles") -> tuple[flo
     >>> check_levels([0.9, 0.1])
     (0.1, 0.9)
     """
-    found = tuple(sorted({float(level) for level in levels}))
-    if any(not 0 < level < 1 for level in found):
-        raise SettingsError(f"{where}: expected numbers between 0 and 1, got {list(levels)}")
+    try:
+        found = tuple(sorted({float(level) for level in levels}))
+    except (TypeError, ValueError):
+        found = (0.0,)
+    if isinstance(levels, str) or any(not 0 < level < 1 for level in found):
+        raise SettingsError(f"{where}: expected a list of numbers between 0 and 1, [0.1, 0.9], got {levels!r}")
     return found
+
+
+def check_counts(**given: int | None) -> None:
+    """Raise `SettingsError` for a number below 1; None is none."""
+    for name, value in given.items():
+        if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
+            raise SettingsError(f"{name}: expected a whole number of at least 1, got {value!r}")
+
+
+def refuse_none(windows: Any, where: str = "") -> None:
+    """Raise `DataError` where there are no windows. where: which were asked for, " from 2024-01-31 on"."""
+    if not len(windows):
+        longest, horizon = int(max(windows.series.lengths)), windows.schema.horizon
+        raise DataError(
+            f"{windows.series.name}: no forecast of {horizon} steps{where} has a value before it and one to compare "
+            f"with; the longest series has {longest} rows: give longer ones{', or an earlier origin' if where else ''}"
+        )
 
 
 def forecast_windows(

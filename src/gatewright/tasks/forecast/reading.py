@@ -19,7 +19,17 @@ from gatewright.tasks.table.table import Table, read_table
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
 
-__all__ = ["forecast_columns", "join", "learn", "measured", "read_series", "rows_from"]
+__all__ = [
+    "ends_in",
+    "ends_of",
+    "forecast_columns",
+    "join",
+    "learn",
+    "measured",
+    "read_series",
+    "rows_after",
+    "rows_from",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +80,28 @@ def read_series(schema: Schema, data: Any, future: Any, *, unseen: str, name: st
         wanted = [*columns.series, *([columns.time] if columns.time else []), *columns.known]
         later.require(*wanted, role="future")
         kept = [c for c in later.columns if c in wanted]
-        table = join([table, Table(later.arrow.select(kept), later.name, later.library, later.first_line)])
+        later = Table(later.arrow.select(kept), later.name, later.library, later.first_line)
+        if columns.time and columns.irregular == "error":
+            later = later.take(rows_after(arrange(table, columns, schema), arrange(later, columns, schema)))
+        table = join([table, later])
     arranged = arrange(table, columns, schema)
     check_rows(arranged, schema.frequency)
     return measured(build(arranged, schema, unseen=unseen), schema)
+
+
+def rows_after(first: Arranged, later: Arranged) -> Int[np.ndarray, " n"]:
+    """The rows of a later table that come after the last one of their series in the first, or are of new series."""
+    return np.sort(later.order[later.times.elapsed > ends_in(later, ends_of(first))])
+
+
+def ends_of(arranged: Arranged) -> dict[tuple[str, ...], int]:
+    """The last time of each series."""
+    return dict(zip(arranged.keys, arranged.times.elapsed[arranged.first[1:] - 1].tolist(), strict=True))
+
+
+def ends_in(arranged: Arranged, ends: dict[tuple[str, ...], int]) -> Int[np.ndarray, " R"]:
+    """For each row the last time of its series, before all times where the series is a new one."""
+    return np.array([ends.get(key, -(2**62)) for key in arranged.keys])[arranged.group]
 
 
 def _without_times(schema: Schema, table: Table) -> Schema:
@@ -132,7 +160,10 @@ def _moment(frequency: Frequency, zone: str | None, steps: bool, when: Any) -> i
     if not isinstance(value, (str, datetime.date)):
         raise DataError(f"{when!r}: expected a date (2024-01-31), as the data's times are")
     column = read_table({"date": [value]}, name=repr(when))
-    times = read_times(column, "date")
+    try:
+        times = read_times(column, "date")
+    except DataError as error:
+        raise DataError(f"{when!r}: expected a date (2024-01-31), as the data's times are") from error
     if frequency.by_clock or zone is None or times.zone is not None:
         return int(times.of(frequency)[0])
     compute: Any = pc

@@ -65,7 +65,7 @@ def forecast_scores(tested: Backtest, ours: str) -> list[Score]:
     tested.done(ours)
     scores, whole = tested.scores(), len(tested.windows)
     measure = _measure(scores[ours])
-    found = [Score(ours, _shown(scores[ours]), f"this model, {whole:,} forecasts", ours=True)]
+    found = [Score(ours, _shown(scores[ours]), f"this model, {_counted(whole, 'forecast')}", ours=True)]
     for name, figures in scores.items():
         if name == ours or not figures:
             continue
@@ -91,7 +91,8 @@ def forecast_alerts(tested: Backtest, ours: str) -> list[Alert]:
         told = f"{' and '.join(better)} forecast better than this model by {measure}, on the windows that both did."
         found.append(Alert(f"{told} Train longer, give a longer context, or take the baseline."))
     for nominal, figures in list(tested.coverage().get(ours, {}).items())[:1]:
-        if abs(figures["measured"] - nominal) > OFF:
+        chance = 2 * math.sqrt(nominal * (1 - nominal) / len(tested.windows))  # steps of one window err together
+        if abs(figures["measured"] - nominal) > max(OFF, chance):
             kind = "narrow" if figures["measured"] < nominal else "wide"
             found.append(
                 Alert(
@@ -110,7 +111,7 @@ def forecast_sections(tested: Backtest, ours: str) -> list[Section]:
         Section("Forecasts against the truth", _forecasts(tested, ours)),
         Section("Error by step of the horizon", _steps(tested, ours)),
     ]
-    if intervals := _intervals(tested):
+    if len(tested.windows) > 1 and (intervals := _intervals(tested)):
         sections.append(Section("Prediction intervals", intervals))
     if series := _series(tested, ours):
         sections.append(Section("Series, hard and easy", series))
@@ -126,9 +127,11 @@ def _measure(figures: Mapping[str, float]) -> str:
 
 
 def _shown(figures: Mapping[str, float]) -> dict[str, float]:
-    """The measure that counts in front; squared errors say nothing that their root does not."""
+    """The measure that counts in front; squared errors say nothing that their root does not, and less coverage is not
+    better: it has a table of its own.
+    """
     first = _measure(figures)
-    rest = {name: value for name, value in figures.items() if name not in (first, "MSE") and not math.isnan(value)}
+    rest = {n: v for n, v in figures.items() if n not in (first, "MSE") and "coverage" not in n and not math.isnan(v)}
     return {first: figures[first], **rest} if first in figures else rest
 
 
@@ -164,10 +167,12 @@ def _forecasts(tested: Backtest, ours: str) -> list[Part]:
     rivals = sorted((n for n in scores if n != ours and measure in scores[n]), key=lambda n: scores[n][measure])
     drawn = {name: tested.forecasts[name] for name in [ours, *rivals[:BESIDE]]}
     picture = draw_forecasts(tested.windows, drawn, chosen=chosen)
-    caption = (
-        "The forecast, its intervals and the best baselines against the truth: the windows at which the model's error "
-        "is smallest, in the middle and largest."
-    )
+    which = {
+        1: "",
+        2: ": the windows at which the model's error is smallest and largest",
+        3: ": the windows at which the model's error is smallest, in the middle and largest",
+    }
+    caption = f"The forecast, its intervals and the best baselines against the truth{which[len(chosen)]}."
     return [Figure(picture.scene, caption)]
 
 
@@ -191,23 +196,30 @@ def _steps(tested: Backtest, ours: str) -> list[Part]:
     parts: list[Part] = [Figure(draw_steps(tested, measure=measure).scene, caption)]
     origins = tested.by_origin()
     if 1 < len(origins) <= ROWS:
-        head = ["origin, steps known", *(f"{measure}, {name}" for name in tested.forecasts)]
+        head = ["origin, steps known", *tested.forecasts]
         rows = [[k, *(f[n].get(measure) for n in tested.forecasts)] for k, f in sorted(origins.items())]
-        parts.append(Table(head, [[_word(v) for v in row] for row in rows], "By origin"))
+        parts.append(Table(head, [[_word(v) for v in row] for row in rows], f"{measure} by origin"))
     return parts
 
 
 def _intervals(tested: Backtest) -> list[Part]:
-    rows = [
-        [name, f"{nominal:.0%}", f"{shares['measured']:.1%}", words(shares["width"])]
-        for name, found in tested.coverage().items()
-        for nominal, shares in found.items()
-    ]
     picture = draw_coverage(tested)
     if picture is None:
         return []
+    coverage = tested.coverage()
+    shares = sorted({nominal for found in coverage.values() for nominal in found}, reverse=True)
+    parts: list[Part] = []
+    for about, figure, spelled in (
+        ("The share of the truth that intervals hold", "measured", "{:.1%}".format),
+        ("Their mean width", "width", words),
+    ):
+        rows = [
+            [name, *(spelled(found[nominal][figure]) if nominal in found else "–" for nominal in shares)]
+            for name, found in coverage.items()
+        ]
+        if rows:
+            parts.append(Table(["intervals of", *(f"{nominal:.0%}" for nominal in shares)], rows, about))
     said = "Where the curve is flatter than the diagonal the intervals are too narrow, where it is steeper too wide."
-    parts: list[Part] = [Table(["model", "nominal", "measured", "mean width"], rows, "Coverage")] if rows else []
     return [*parts, Figure(picture.scene, said)]
 
 
@@ -220,12 +232,16 @@ def _series(tested: Backtest, ours: str) -> list[Part]:
     order = sorted((n for n in errors if not math.isnan(errors[n])), key=lambda n: -errors[n])
     half = ROWS // 2
     kept = order if len(order) <= ROWS else [*order[:half], *order[-half:]]
-    head = ["series", *(f"{measure}, {name}" for name in tested.forecasts)]
+    head = ["series", *tested.forecasts]
     rows = [[name, *(_word(found[name][model].get(measure)) for model in tested.forecasts)] for name in kept]
     few = len(order) > ROWS
     about = f"The {half} hardest and the {half} easiest of {len(order):,} series." if few else "Hardest first."
-    return [Text(about, quiet=True), Table(head, rows)]
+    return [Text(about, quiet=True), Table(head, rows, measure)]
 
 
 def _word(value: float | int | None) -> str:
     return "–" if value is None or math.isnan(value) else words(value)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -22,6 +22,8 @@ __all__ = ["Session", "answer", "example"]
 
 OWN = ("series", "start", "future", "quantiles")  # keys of a request that are no columns
 USUAL = (0.1, 0.9)
+LARGEST = 1e30  # beyond it a value's square, or the value in float32, is infinite
+LAST_STEP = 1 << 52
 ANCHOR = "2000-01-01"  # the first time of a request that says none, where nothing depends on it
 KEPT = 2  # contexts that a session remembers
 
@@ -35,7 +37,7 @@ def answer(model: Forecaster, items: list[Any]) -> list[dict[str, Any]]:
         begins.append(_begin(model.schema, item, where))
         levels = item.get("quantiles")
         usual = able(model.network, model.settings, USUAL)
-        wanted.append(usual if levels is None else check_levels(levels, f"{where}, quantiles"))
+        wanted.append(usual if levels is None else _levels(levels, f"{where}, quantiles"))
         model.network.head.check_levels(wanted[-1])
     levels = tuple(sorted({level for levels in wanted for level in levels}))
     batches = [window.batch(slice(None)) for window in windows]
@@ -58,6 +60,17 @@ def answer(model: Forecaster, items: list[Any]) -> list[dict[str, Any]]:
             told["quantiles"] = {name: found.quantiles[n, :, k].tolist() for name, k in places.items()}
         answers.append(told)
     return answers
+
+
+def _levels(given: Any, where: str) -> tuple[float, ...]:
+    """The quantiles that a request wants."""
+    if not isinstance(given, list) or not all(_is_number(level) for level in given):
+        raise DataError(f"{where}: expected a list of numbers between 0 and 1, got {given!r:.60}")
+    return check_levels(given, where)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _joined(batches: list[Any]) -> Any:
@@ -188,17 +201,22 @@ def _table(
 def _anchor(start: Any, schema: Any, where: str) -> int:
     """The time of a request's first row, as its frequency counts."""
     if _by_steps(schema):
-        if start is not None and not isinstance(start, int):
-            raise DataError(f"{where}: start: expected a whole number, the step of the first value, got {start!r}")
-        return start or 0
+        if start is None:
+            return 0
+        if isinstance(start, bool) or not isinstance(start, int) or abs(start) > LAST_STEP:
+            raise DataError(f"{where}: start: expected a whole number, the step of the first value, got {start!r:.60}")
+        return start
     if start is None and schema.calendar.size:
         raise DataError(
             f"{where}: 'start' is missing: the time of the first value, 2024-01-31T18:00, on which the forecast depends"
         )
     try:
-        return int(np.datetime64(start or ANCHOR, "us").astype(np.int64))
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{where}: start: expected a time, 2024-01-31T18:00, got {start!r}") from error
+        start = ANCHOR if start is None else start
+        if not isinstance(start, str) or not start[:1].isdigit():  # numpy's "now", "today", "NaT" are no times of data
+            raise ValueError
+        return int(np.datetime64(start, "us").astype(np.int64))
+    except ValueError as error:
+        raise DataError(f"{where}: start: expected a time, 2024-01-31T18:00, got {start!r:.60}") from error
 
 
 def _begin(schema: Any, item: Mapping[str, Any], where: str) -> int:
@@ -217,6 +235,9 @@ def _rows(item: Mapping[str, Any], names: list[str], where: str) -> int:
         values = item.get(name)
         if not isinstance(values, list) or not values:
             raise DataError(f"{where}: {name!r}: expected a list of values, got {_kind(values)}")
+        if large := [k for k, v in enumerate(values) if _is_number(v) and abs(v) > LARGEST]:
+            got = f"{values[large[0]]!r:.30}"
+            raise DataError(f"{where}: {name!r}, value {large[0]}: expected a number up to {LARGEST:g}, got {got}")
         lengths[name] = len(values)
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name!r} has {n}" for name, n in lengths.items())
@@ -240,4 +261,5 @@ def _kind(value: Any) -> str:
 
 
 def _spelled(time: Any) -> Any:
-    return str(time) if isinstance(time, np.datetime64) else int(time)
+    """A time as JSON has it: 2024-01-31T18:00:00, microseconds only where there are some."""
+    return str(time).removesuffix(".000000") if isinstance(time, np.datetime64) else int(time)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +20,7 @@ LISTS = ("series", "target", "known", "past", "static", "quantiles", "periods") 
 LONG = 200  # steps of a context that are read one by one
 SEASONS = 7  # of a context, where the series are long enough
 SHORTEST = 32  # steps of a context, where the series are long enough
+DATE = re.compile(r"\d{4}-\d.*|\d{4}/\d.*")
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class ForecastSettings(Settings):
         self._at_least("identity", 0)
         self._below_one("dropout")
         parse_levels(self.quantiles, "quantiles")
+        _ = self.split, self.cycles
         if self.head_name == "quantiles" and 0.5 not in self.levels:
             raise SettingsError(
                 f"setting quantiles: expected 0.5 among them, the forecast itself; got {self.quantiles}"
@@ -124,10 +128,17 @@ class ForecastSettings(Settings):
         return self.head if self.head != "auto" else ("student_t" if self.stepwise else "quantiles")
 
     @property
-    def split(self) -> float | str | None:
-        """What `validation` says: a share, or a date or step."""
+    def split(self) -> float | int | str | None:
+        """What `validation` says: a share, a date, or a step where times are whole numbers."""
         text = self.validation
-        return float(text) if text is not None and text.startswith(("0.", ".")) else text
+        if text is None or DATE.fullmatch(text):
+            return text
+        try:
+            return int(text) if text.isdigit() else float(text)
+        except ValueError as error:
+            raise SettingsError(
+                f"setting validation: expected a share (0.2), a date (2024-01-31) or a step, got {text!r}"
+            ) from error
 
     @property
     def scalings(self) -> tuple[str, str]:
@@ -202,7 +213,8 @@ def as_text(name: str, value: Any) -> Any:
     """
     if name in LISTS and isinstance(value, list | tuple):
         return ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in value)
-    return str(value) if name == "validation" and isinstance(value, float) else value
+    dates = (float, int, datetime.date, np.datetime64)
+    return str(value) if name == "validation" and isinstance(value, dates) and not isinstance(value, bool) else value
 
 
 def parse_levels(text: str, where: str) -> tuple[float, ...]:

@@ -263,7 +263,7 @@ def prepare_stream(path: Path, columns: Columns, wanted: Wanted, validation: Any
     source = Streamed(rows, schema, pieces, train, lengths, np.array(survey.sizes), wanted, valid)
     refuse_nothing(str(path), survey, source)
     return ForecastData(
-        name=str(path),
+        name=path.name,
         sha256=_digest(rows, schema, train),
         config={"data": schema.to_dict()},
         schema=schema,

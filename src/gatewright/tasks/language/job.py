@@ -13,10 +13,10 @@ from torch import nn
 
 import gatewright as gw
 from gatewright.tasks.fabric import all_reduce
+from gatewright.tasks.job import Result
 from gatewright.tasks.language.corpus import Corpus, Rows, refuse_short
 from gatewright.tasks.language.score import LOGITS, negative_log_likelihood
 from gatewright.tasks.task_job import Plan, Prepared, TaskJob
-from gatewright.tasks.trainer import Result
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -80,13 +80,13 @@ class LanguageJob(TaskJob):
         """Loss and perplexity on the validation text, read in a few rows side by side."""
         world, rank = fabric.world_size, fabric.global_rank
         tokens = self.corpus.valid
-        rows = min(self.rows, max(1, (len(tokens) - 1) // VALIDATION_ROW)) // world * world
-        first, last = (rows // world * rank, rows // world * (rank + 1)) if rows else (0, 1)
+        rows = min(self.rows, max(1, (len(tokens) - 1) // VALIDATION_ROW))  # as many, whatever the processes
+        first, last = rows * rank // world, rows * (rank + 1) // world
         steps = max(1, min(256, LOGITS // (max(last - first, 1) * self.network.embedding.num_embeddings)))
-        stretch, state = Rows(tokens, rows or 1, steps), None
+        stretch, state = Rows(tokens, rows, steps), None
         sums = torch.zeros(2, dtype=torch.float64)
         with torch.no_grad(), fabric.autocast():
-            for index in range(len(stretch)):
+            for index in range(len(stretch) if first < last else 0):
                 batch = torch.from_numpy(stretch.batch(index, first, last)).to(fabric.device)
                 logits, state = self.network(batch[:-1], state)
                 nats = negative_log_likelihood(logits.flatten(0, 1), batch[1:].flatten())

@@ -54,6 +54,7 @@ class LanguageModel(Estimator):
     job_type = LanguageJob
     network_type = LanguageNetwork
     data_sources = ("text", "validation")
+    units = ("tokenizer", "vocabulary")
     search: ClassVar[Mapping[str, Any]] = {
         "hidden_size": OneOf(128, 256, 512),
         "num_layers": OneOf(1, 2),
@@ -230,7 +231,8 @@ class LanguageModel(Estimator):
 
     def summary(self) -> dict[str, Any]:
         """The figures of the training run, for a table. Raises `TaskError` where there was none."""
-        found = super().summary()
+        named = {"train tokens": "training tokens", "validation loss": "validation loss (nats a token)"}
+        found = {named.get(name, name): value for name, value in super().summary().items()}
         best = self.metrics.get("best") or {}
         return found | {"bits a token": best["loss"] / LN2 if best else None}
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gatewright.tasks.errors import SettingsError
 from gatewright.tasks.settings import Settings, setting
+from gatewright.tasks.text import check_string
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
@@ -35,14 +36,22 @@ class Sampling(Settings):
     seed: int | None = setting(None, "the same seed gives the same text; none: another text every time")
 
     def check(self) -> None:
-        for name in ("length", "temperature", "seed", "length_penalty"):
+        for name in ("length", "temperature", "seed"):
             self._at_least(name, 0)
         self._at_least("top_k", 1)
         self._at_least("beams", 1)
         self._at_least("top_p", 0, above=True)
-        self._at_least("repetition_penalty", 0, above=True)
+        self._within("length_penalty", 0, 10)
+        self._within("repetition_penalty", 0.01, 100)
         if self.until == "":
             raise SettingsError("setting until: expected some text, got an empty one; leave it out")
+        check_string(self.until or "")
+
+    def _within(self, name: str, lowest: float, highest: float) -> None:
+        """Beyond these bounds a power or a quotient may leave the range of numbers."""
+        if not lowest <= getattr(self, name) <= highest:
+            value = getattr(self, name)
+            raise SettingsError(f"setting {name}: expected a number from {lowest} to {highest}, got {value!r}")
 
 
 def choose(

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional as F
 
 from gatewright.tasks.errors import SettingsError, TextError
 from gatewright.tasks.language.beam import choose_rows
 from gatewright.tasks.language.generate import finished_text, has_ended, prompt_tokens, searched
 from gatewright.tasks.language.sampling import Sampling, probabilities
+from gatewright.tasks.language.score import LOGITS, negative_log_likelihood
 
 if TYPE_CHECKING:
     from gatewright.tasks.language.model import LanguageModel
@@ -76,7 +76,14 @@ def _drawing(model: LanguageModel, item: dict[str, Any]) -> Drawing:
 def _sampling(item: dict[str, Any]) -> Sampling:
     how = Sampling.from_dict({name: value for name, value in item.items() if name != "prompt"})
     if how.length > LONGEST:
-        raise SettingsError(f"setting length: {how.length} tokens are more than the {LONGEST} of one request")
+        raise SettingsError(
+            f"setting length: {how.length} tokens are more than the {LONGEST} of one request; ask for less"
+        )
+    if how.length * (how.beams or 1) > LONGEST:
+        raise SettingsError(
+            f"setting beams: {how.beams} beams of {how.length} tokens are more than the {LONGEST} tokens of one "
+            "request; give fewer, or a smaller length"
+        )
     return how
 
 
@@ -177,11 +184,12 @@ class LanguageSession:
             raise TextError("text: is empty; a step reads at least one token")
         tokens = torch.tensor(ids, device=model.device)
         y, state = model.network.outputs(tokens[:, None], self.state)
-        logits = model.network.logits(y[:, 0])
-        before = logits[:-1] if self.logits is None else torch.cat([self.logits, logits[:-1]])
-        nats = float(F.cross_entropy(before, tokens[-len(before) :], reduction="sum")) if len(before) else 0.0
-        self.state, self.logits, self.read = state, logits[-1:], self.read + len(ids)
-        return {"tokens": len(ids), "read": self.read, "nats": nats, "next": self._next(logits[-1], top)}
+        nats = 0.0 if self.logits is None else negative_log_likelihood(self.logits, tokens[:1])
+        rows = max(1, LOGITS // model.network.embedding.num_embeddings)  # a long text's logits would fill the memory
+        for some, targets in zip(y[:-1, 0].split(rows), tokens[1:].split(rows), strict=True):
+            nats += negative_log_likelihood(model.network.logits(some), targets)
+        self.state, self.logits, self.read = state, model.network.logits(y[-1]), self.read + len(ids)
+        return {"tokens": len(ids), "read": self.read, "nats": nats, "next": self._next(self.logits[0], top)}
 
     def _next(self, logits: torch.Tensor, top: int) -> list[dict[str, Any]]:
         p, ids = logits.softmax(-1).topk(min(top, len(logits)))

@@ -62,10 +62,8 @@ class Place:
             at = self.at(np.array([place for place, _ in self.axis.ticks], np.float64))
             return [(float(a), word) for a, (_, word) in zip(at, self.axis.ticks, strict=True)]
         if self.axis.dates:
-            chosen = np.linspace(self.low, self.high, max(2, most // 2)).astype("int64").astype("datetime64[ms]")
-            span = self.high - self.low
-            unit = "D" if span > 3 * 86_400_000 else "m"
-            return [(float(self.at(np.array([d]))[0]), str(d.astype(f"datetime64[{unit}]"))) for d in chosen]
+            dates = _round_dates(self.low, self.high, max(2, most // 2))
+            return [(float(self.at(np.array([d]))[0]), str(d).replace("T", " ")) for d in dates]
         numbers = self._decades(most) if self.axis.log else _round_numbers(self.low, self.high, most)
         return [(float(a), words(float(v))) for a, v in zip(self.at(np.array(numbers)), numbers, strict=True)]
 
@@ -76,6 +74,38 @@ class Place:
             return [10.0**k for k in range(first, last + 1, stride)]
         within = [s * 10.0**k for k in range(first - 2, last + 2) for s in (1, 2, 3, 5, 7)]
         return [v for v in within if self.low <= math.log10(v) <= self.high]
+
+
+STEPS = {  # between dates, of each unit
+    "s": (1, 5, 15, 30),
+    "m": (1, 5, 15, 30),
+    "h": (1, 3, 6, 12),
+    "D": (1, 2, 7, 14),
+    "M": (1, 2, 3, 6),
+    "Y": tuple(s * 10**k for k in range(6) for s in (1, 2, 5)),
+}
+COUNTED_FROM = {"D": -3, "Y": -1970}  # from a Monday, and from year 0; 1970 began on a Thursday
+DAY = 86_400_000
+
+
+def _round_dates(low: float, high: float, most: int) -> np.ndarray:
+    """At most so many dates in an even distance that people count in; low and high in milliseconds since 1970.
+
+    >>> ends = np.array(["1958-11-01", "1960-10-01"], "datetime64[ms]").astype(float)
+    >>> _round_dates(*ends, 4).astype(str).tolist(), _round_dates(*ends, 3).astype(str).tolist()
+    (['1959-01', '1959-07', '1960-01', '1960-07'], ['1959', '1960'])
+    """
+    ends = np.array([low, high]).astype("int64").astype("datetime64[ms]")
+    for unit, steps in STEPS.items():
+        first, last = ends.astype(f"datetime64[{unit}]")
+        shift = COUNTED_FROM.get(unit, 0)
+        begin, end = int(first.astype("int64")) + int(first < ends[0]) - shift, int(last.astype("int64")) - shift
+        for step in steps:
+            places = range(-(-begin // step) * step, end + 1, step)
+            if 1 < len(places) <= most:
+                found = (np.array(places) + shift).astype(f"datetime64[{unit}]")
+                return found.astype("datetime64[m]") if unit == "h" else found
+    return ends.astype("datetime64[D]" if high - low >= DAY else "datetime64[s]")
 
 
 def _flat(values: np.ndarray, *, log: bool) -> np.ndarray:

@@ -47,9 +47,9 @@ def inside(report: Report, probe: Probe, cell: gw.Cell) -> None:
 def _recorded(probe: Probe, adjoints: list[str]) -> Any:
     """All values, and the adjoints of the mean loss."""
     probe.network.eval()
-    with gw.record(probe.network, grad=adjoints) as tape, torch.enable_grad():
+    with gw.record(probe.network, grad=adjoints, keep="all") as tape, torch.enable_grad():
         tape.backward(probe.losses().mean())
-    return tape
+    return _longest(tape)
 
 
 def _backward_from_the_end(probe: Probe, output: str) -> Any:
@@ -57,9 +57,16 @@ def _backward_from_the_end(probe: Probe, output: str) -> Any:
 
     All values are recorded again, so that no other kernels have to be compiled.
     """
-    with gw.record(probe.network, grad=[output]) as tape, torch.enable_grad():
+    with gw.record(probe.network, grad=[output], keep="all") as tape, torch.enable_grad():
         losses = probe.losses()
         tape.backward((losses[-1] if losses.dim() == 2 else losses).sum())
+    return _longest(tape)
+
+
+def _longest(tape: Any) -> Any:
+    """Of a layer that was called several times, as by an encoder and a decoder, the call of the most steps."""
+    for track in tape.tracks:
+        track.runs[:] = [max(track.runs, key=lambda run: run.steps)]
     return tape
 
 

@@ -8,6 +8,7 @@ A `Report` is a list of sections, a section a list of parts: text, tables, scene
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,10 +191,10 @@ class Report:
 
         return page(self)
 
-    def save(self, path: Path) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page, whole or not at all. Raises `FolderError` where the disk or the folder refuses."""
-        replace_file(path, self.html().encode())
-        return path
+        replace_file(Path(path), self.html().encode())
+        return Path(path)
 
     def write(self, folder: Path) -> Path:
         """Put `report.html` into a model folder."""

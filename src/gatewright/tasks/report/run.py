@@ -168,7 +168,7 @@ def _scores(findings: Findings) -> list[Part]:
     head = ["", *measures, *["what it is"] * noted]
     return [
         Table(head, rows, strong=strong, bars=1),
-        Text("Less is better; all on the same validation data.", quiet=True),
+        Text("Of the first figure, less is better; all on the same validation data.", quiet=True),
     ]
 
 

@@ -50,6 +50,11 @@ class Table:
         """The columns' names."""
         return list(self.arrow.column_names)
 
+    @property
+    def short(self) -> str:
+        """Its name for titles: of a file without the folders."""
+        return Path(self.name).name
+
     def __len__(self) -> int:
         return self.arrow.num_rows
 
@@ -131,8 +136,9 @@ class Table:
         return [None if np.isnan(v) else str(int(v)) if whole and np.isfinite(v) else repr(float(v)) for v in numbers]
 
     def take(self, rows: Any) -> Table:
-        """Some rows, as a table of the same kind."""
-        return Table(self.arrow.take(np.asarray(rows)), self.name, self.library)
+        """Some rows, as a table of the same kind; messages call them as before."""
+        rows = np.asarray(rows)
+        return Taken(self.arrow.take(rows), self.name, self.library, whole=self, rows=rows)
 
     def frame(self, columns: Mapping[str, Any]) -> Any:
         """A frame of the library that the table came in (of files and dictionaries: pandas where it is installed)."""
@@ -168,6 +174,18 @@ class Table:
                     f"number, got the text {value!r}; correct it or leave it empty, or name another column"
                 ) from error
         return numbers
+
+
+@dataclass(frozen=True)
+class Taken(Table):
+    """Some rows of a whole table, by number."""
+
+    whole: Table | None = None
+    rows: Int[np.ndarray, " rows"] | None = None
+
+    def where(self, row: int) -> str:
+        assert self.whole is not None and self.rows is not None
+        return self.whole.where(int(self.rows[row]))
 
 
 def read_table(source: Any, *, name: str | None = None) -> Table:

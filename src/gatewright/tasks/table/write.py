@@ -10,7 +10,7 @@ from gatewright.tasks.checkpoint import replace_file
 from gatewright.tasks.errors import FolderError, SettingsError
 from gatewright.tasks.table.table import read_table
 
-__all__ = ["check_path", "write_table"]
+__all__ = ["as_csv", "check_folder", "check_path", "write_table"]
 
 
 def check_path(path: Path) -> None:
@@ -19,6 +19,11 @@ def check_path(path: Path) -> None:
     """
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise SettingsError(f"{path}: expected a name that ends in .csv or .parquet")
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raise `FolderError` where a file has no folder to be written to."""
     if not path.parent.is_dir():
         raise FolderError(f"{path}: there is no folder {str(path.parent)!r}; make it, or give another path")
 
@@ -29,13 +34,24 @@ def write_table(table: Any, path: Path) -> None:
     Raises `FolderError` where the disk is full; see `check_path`.
     """
     check_path(path)
-    arrow, content = read_table(table).arrow, io.BytesIO()
     if path.suffix.lower() == ".csv":
-        from pyarrow import csv
+        replace_file(path, as_csv(table).encode())
+        return
+    from pyarrow import parquet
 
-        csv.write_csv(arrow, content)
-    else:
-        from pyarrow import parquet
-
-        parquet.write_table(arrow, content)
+    content = io.BytesIO()
+    parquet.write_table(read_table(table).arrow, content)
     replace_file(path, content.getvalue())
+
+
+def as_csv(table: Any) -> str:
+    """A frame, or a dictionary of columns, as the text of a CSV file.
+
+    >>> as_csv({"day": ["mon", "tue"], "y": [1.5, None]})
+    '"day","y"\\n"mon",1.5\\n"tue",\\n'
+    """
+    from pyarrow import csv
+
+    content = io.BytesIO()
+    csv.write_csv(read_table(table).arrow, content)
+    return content.getvalue().decode()

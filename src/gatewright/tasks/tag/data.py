@@ -20,7 +20,7 @@ from typing import Any
 
 from gatewright.tasks.errors import DataError
 
-__all__ = ["Sentences", "find_part", "read_sentences"]
+__all__ = ["Sentences", "find_part", "lines_of", "read_sentences"]
 
 PARTS = {"train": ("train", "training"), "valid": ("valid", "validation", "dev", "val"), "test": ("test",)}
 COLUMN_FILES = ("", ".txt", ".conll", ".tsv", ".bio", ".iob")
@@ -100,7 +100,7 @@ def _three_files(folder: Path) -> Sentences:
     names = {what: _packed(folder / what) for what in ("seq.in", "seq.out", "label")}
     if names["seq.out"] is None:
         raise DataError(f"{folder}: seq.in is there, seq.out is not; put the tags there, a line a sentence")
-    lines = {what: list(_lines(path)) for what, path in names.items() if path}
+    lines = {what: list(lines_of(path)) for what, path in names.items() if path}
     for what, found in lines.items():
         if len(found) != len(lines["seq.in"]):
             raise DataError(
@@ -135,7 +135,7 @@ def _columns(path: Path) -> Sentences:
     first: list[int] = []  # the line that a sentence begins at
     intent: str | None = None
     inside, width = False, 0
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(lines_of(path), 1):
         comment = None if inside else COMMENT.match(line)
         if comment or not line.strip():
             inside = False
@@ -178,7 +178,8 @@ def _packed(path: Path) -> Path | None:
     return next((p for p in (path, path.with_name(f"{path.name}.gz")) if p.exists()), None)
 
 
-def _lines(path: Path) -> Iterator[str]:
+def lines_of(path: Path) -> Iterator[str]:
+    """The lines of a file of text, which may be compressed. Raises `DataError` with the line that is no UTF-8."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from gatewright.tasks.fabric import all_reduce
+from gatewright.tasks.job import Result
 from gatewright.tasks.tag.encode import Batch, Encoded, Vocabulary, bucketed, collate
 from gatewright.tasks.tag.spans import Score, SpanCounts
 from gatewright.tasks.task_job import Plan, Prepared, TaskJob
-from gatewright.tasks.trainer import Result
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Integer
@@ -55,10 +55,11 @@ class TagJob(TaskJob):
     """Batches, loss and evaluation of a tagger."""
 
     unit = "words"
+    least_updates, least_between = 300, 10  # with few sentences an epoch is hardly a step
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self.size, self.seed = plan.training.batch_size, plan.training.seed
+        self.size, self.seed = self.batch_size(len(self.prepared.train)), plan.training.seed
         self.vocabulary = Vocabulary.from_dict(self.prepared.config["vocabulary"])
         self._order: tuple[int, list[Any]] = (-1, [])
         if self.prepared.vectors is not None:
@@ -143,8 +144,8 @@ class TagCounts:
         "tag_nats tag_known intent_nats intent_known"
     ).split()
 
-    def __init__(self) -> None:
-        self.spans = SpanCounts()
+    def __init__(self, scheme: str | None = "BIO") -> None:
+        self.spans = SpanCounts(scheme)
         self.count: dict[str, float] = dict.fromkeys(self.NAMES, 0.0)
 
     @classmethod
@@ -178,11 +179,14 @@ class TagCounts:
 
     def figures(self, scheme: str | None, intent_weight: float = 1.0) -> dict[str, float]:
         """By name: `loss` is −ln p of the true tags plus the weighted one of the true intent, in nats a sentence, over
-        those that training knows; shares are from 0 to 1. Without spans there is no F1; without intents none of theirs.
+        those that training knows, and is left out where it knows none; shares are from 0 to 1. Without spans there is
+        no F1; without intents none of theirs.
         """
         c = self.count
-        loss = _mean(c["tag_nats"], c["tag_known"]) + intent_weight * _mean(c["intent_nats"], c["intent_known"])
-        found = {"loss": loss}
+        found: dict[str, float] = {}
+        if c["tag_known"] and (c["intent_known"] or not c["with_intent"]):
+            intents = _mean(c["intent_nats"], c["intent_known"])
+            found["loss"] = _mean(c["tag_nats"], c["tag_known"]) + intent_weight * intents
         if scheme is not None:
             score = Score.of(int(c["correct"]), int(c["gold"]), int(c["predicted"]))
             found |= {"f1": score.f1, "precision": score.precision, "recall": score.recall}

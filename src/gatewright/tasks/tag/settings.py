@@ -61,6 +61,4 @@ class TagSettings(Settings):
             )
 
 
-TagTraining = defaults(
-    TrainingSettings, "TagTraining", batch_size=32, learning_rate=2e-3, epochs=20.0, clip=5.0, patience=0
-)
+TagTraining = defaults(TrainingSettings, "TagTraining", batch_size=None, learning_rate=2e-3, clip=5.0, patience=0)

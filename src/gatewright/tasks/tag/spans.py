@@ -116,6 +116,7 @@ class SpanCounts:
     {'city': 1.0, 'day': 0.0}
     """
 
+    scheme: Scheme = "BIO"  # None: tags mark no spans, so that every word counts by itself, as one of its tag
     correct: Counter[str] = field(default_factory=Counter)
     gold: Counter[str] = field(default_factory=Counter)
     predicted: Counter[str] = field(default_factory=Counter)
@@ -124,10 +125,13 @@ class SpanCounts:
         """Count a sentence. Raises `ValueError` where the two are not of one length."""
         if len(gold) != len(predicted):
             raise ValueError(f"expected {len(gold)} predicted tags, one for each true one, got {len(predicted)}")
-        truth, guess = spans(gold), spans(predicted)
+        truth, guess = self._marked(gold), self._marked(predicted)
         self.gold.update(span.type for span in truth)
         self.predicted.update(span.type for span in guess)
         self.correct.update(span.type for span in set(truth) & set(guess))
+
+    def _marked(self, tags: Sequence[str]) -> list[Span]:
+        return spans(tags) if self.scheme else [Span(tag, place, place + 1) for place, tag in enumerate(tags)]
 
     @property
     def score(self) -> Score:

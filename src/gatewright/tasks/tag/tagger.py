@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,12 +18,12 @@ from gatewright.tasks.errors import DataError, TaskError
 from gatewright.tasks.estimator import Estimator
 from gatewright.tasks.report.parts import Findings
 from gatewright.tasks.tag.data import Sentences, find_part, read_sentences
-from gatewright.tasks.tag.encode import Encoded, Vocabulary, normal
+from gatewright.tasks.tag.encode import Encoded, Vocabulary, broken, normal
 from gatewright.tasks.tag.job import TagCounts, TagJob, TagPrepared, guesses
 from gatewright.tasks.tag.network import TagNetwork
 from gatewright.tasks.tag.report import sentence_findings, tag_findings
 from gatewright.tasks.tag.settings import TagSettings, TagTraining
-from gatewright.tasks.tag.spans import Score, Span, spans
+from gatewright.tasks.tag.spans import Score, Span, find_scheme, spans
 from gatewright.tasks.tag.vectors import Vectors, read_vectors
 from gatewright.tasks.tuning.tune import Between, OneOf
 
@@ -43,12 +43,12 @@ class Tagged:
 
     @property
     def spans(self) -> list[Span]:
-        """What the tags mark: type, first word, and the one behind the last.
+        """What the tags mark: type, first word, and the one behind the last; nothing where they are of another kind.
 
         >>> Tagged(["to", "San", "Jose"], ["O", "B-city", "I-city"]).spans
         [Span(type='city', start=1, stop=3)]
         """
-        return spans(self.tags)
+        return spans(self.tags) if find_scheme(self.tags) else []
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -82,6 +82,7 @@ class Tagger(Estimator):
     data_sources = ("data", "tags", "intents", "validation")
     _vocabulary: Vocabulary | None = None
 
+    units = ("crf", "intent_weight")
     search: ClassVar[Mapping[str, Any]] = {
         "hidden_size": OneOf(64, 128, 200, 256),
         "num_layers": OneOf(1, 2),
@@ -169,12 +170,12 @@ class Tagger(Estimator):
         counts = self._counts(data, tags, intents)
         return {
             **counts.figures(self.vocabulary.scheme, self.settings.intent_weight),
-            "sentences": counts.count["sentences"],
-            "words": counts.count["words"],
+            "sentences": int(counts.count["sentences"]),
+            "words": int(counts.count["words"]),
         }
 
     def by_type(self, data: Any, tags: Any = None) -> dict[str, Score]:
-        """Precision, recall and F1 for each type of span."""
+        """Precision, recall and F1 for each type of span, or for each tag where tags mark no spans."""
         return self._counts(data, tags, None).spans.by_type()
 
     def score(self, data: Any, tags: Any = None) -> float:
@@ -189,7 +190,7 @@ class Tagger(Estimator):
 
     def _counts(self, data: Any, tags: Any, intents: Any) -> TagCounts:
         found = read_sentences(_path(data), tags, intents, part="test")
-        encoded, counts = Encoded.of(found, self.vocabulary), TagCounts()
+        encoded, counts = Encoded.of(found, self.vocabulary), TagCounts(self.vocabulary.scheme)
         if not self.vocabulary.intents:
             encoded.intent.fill(-1)
         for row, guess in guesses(self.network, encoded, self.vocabulary):
@@ -209,6 +210,8 @@ class Tagger(Estimator):
     ) -> TagPrepared:
         data, validation = _path(data), _path(validation)
         train = read_sentences(data, tags, intents)
+        if self.settings.invalid == "error":
+            refuse_broken(train)
         part = find_part(data, "valid") if validation is None else None
         if validation is not None or part is not None:
             valid = _given(part or validation)
@@ -221,6 +224,7 @@ class Tagger(Estimator):
             if config
             else Vocabulary.build(train, self.settings, vectors.words if vectors else ())
         )
+        refuse_unknown(valid, known)
         return TagPrepared(
             train.name,
             _fingerprint(train, valid, vectors),
@@ -228,7 +232,7 @@ class Tagger(Estimator):
             train=Encoded.of(train, known),
             valid=Encoded.of(valid, known),
             vectors=vectors and (np.array([known.words[word] for word in vectors.words]), vectors.values),
-            invalid=self._invalid(train, known),
+            invalid=sum(1 for _ in breaks(train, known.exceptions)),
         )
 
     def _parted(self, train: Sentences) -> tuple[Sentences, Sentences]:
@@ -246,22 +250,6 @@ class Tagger(Estimator):
         wanted = {form(word) for sentence in train.words for word in sentence}
         return read_vectors(Path(self.settings.vectors), form, wanted, self.settings.vector_words)
 
-    def _invalid(self, train: Sentences, known: Vocabulary) -> int:
-        """How many neighbours break the scheme; an error where the setting says so."""
-        wrong, number = set(known.exceptions), 0
-        for i, tags in enumerate(train.tags or []) if wrong else ():
-            for place, pair in enumerate(zip([None, *tags], [*tags, None], strict=True)):
-                if pair not in wrong:
-                    continue
-                number += 1
-                if self.settings.invalid == "error":
-                    before, after = (tag or "the edge of the sentence" for tag in pair)
-                    raise DataError(
-                        f"{train.name}, sentence {i + 1} ({' '.join(train.words[i][:8])} …), word {place + 1}: {after} "
-                        f"behind {before} breaks {known.scheme}; correct the tag, or take --invalid accept"
-                    )
-        return number
-
     def _adopt(self, settings: Any, cell_name: str, config: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
         super()._adopt(settings, cell_name, config, weights)
         self._vocabulary = Vocabulary.from_dict(config["vocabulary"])
@@ -277,16 +265,23 @@ class Tagger(Estimator):
 
     def answer(self, items: list[Any]) -> list[Any]:
         """Requests `{"text": …}` or `{"words": […]}`, each with words, tags, spans and intent. Raises `DataError`."""
-        for item in items:
-            if not isinstance(item, dict) or len(item.keys() & {"text", "words"}) != 1:
-                raise DataError(f'expected {{"text": "…"}} or {{"words": ["…"]}}, got {json.dumps(item)[:80]}')
-        found = self.annotate([item["text"] if "text" in item else item["words"] for item in items]) if items else []
+        found = self.annotate([_asked(item) for item in items]) if items else []
         return [tagged.to_dict() for tagged in found]
 
     def example(self) -> Any:
         """A request that `answer` understands."""
-        words = [word for word in self.vocabulary.words if word][:4]
+        words = [word for word in self.vocabulary.words if word.isalpha()][:4]
         return {"text": " ".join(words) or "words"}
+
+
+def _asked(item: Any) -> str | list[Any]:
+    """The text, or the words, of a request."""
+    if isinstance(item, dict) and len(item) == 1:
+        if isinstance(item.get("text"), str):
+            return item["text"]
+        if isinstance(item.get("words"), list):
+            return item["words"]
+    raise DataError(f'request: expected {{"text": "…"}} or {{"words": ["…"]}}, got {json.dumps(item)[:80]}')
 
 
 def check_sentences(train: Sentences, valid: Sentences) -> None:
@@ -300,6 +295,42 @@ def check_sentences(train: Sentences, valid: Sentences) -> None:
     if (train.intents is None) != (valid.intents is None):
         has, lacks = (train, valid) if valid.intents is None else (valid, train)
         raise DataError(f"{lacks.name}: no intents, and {has.name} has them; give them for both, or for none")
+
+
+def breaks(
+    sentences: Sentences, wrong: Sequence[tuple[str | None, str | None]]
+) -> Iterator[tuple[int, int, tuple[str | None, str | None]]]:
+    """Where tags are neighbours that must not be: the sentence, the place of the second one, and both."""
+    pairs = set(wrong)
+    for number, tags in enumerate(sentences.tags or [] if pairs else ()):
+        for place, pair in enumerate(zip([None, *tags], [*tags, None], strict=True)):
+            if pair in pairs:
+                yield number, place, pair
+
+
+def refuse_broken(sentences: Sentences) -> None:
+    """Raise `DataError` for the first tag that breaks BIO (or BIOES)."""
+    scheme = find_scheme({tag for tags in sentences.tags or [] for tag in tags})
+    for number, place, pair in breaks(sentences, broken(sentences.tags or [], scheme)):
+        before, after = (tag or "the edge of the sentence" for tag in pair)
+        raise DataError(
+            f"{sentences.name}, sentence {number + 1} ({' '.join(sentences.words[number][:8])} …), word {place + 1}: "
+            f"{after} behind {before} breaks {scheme}; correct the tag, or take --invalid accept"
+        )
+
+
+def refuse_unknown(valid: Sentences, known: Vocabulary) -> None:
+    """Raise `DataError` where the validation data have no sentence by which a model could be chosen."""
+    tags, intents = set(known.tags), set(known.intents)
+    for what, there in (
+        ("tags", any(tags.issuperset(of) for of in valid.tags or [])),
+        ("intent", valid.intents is None or not intents.isdisjoint(valid.intents)),
+    ):
+        if not there:
+            raise DataError(
+                f"{valid.name}: no validation sentence has {what} that the training data have, so no model can be "
+                "chosen by them; give validation data of the same kind, or more training data"
+            )
 
 
 def _given(validation: Any) -> Sentences:

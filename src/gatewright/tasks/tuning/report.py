@@ -25,8 +25,8 @@ def tuning_sections(folder: Path | None, data: str | None, settings: dict[str, A
         return []
     try:
         found = json.loads((folder / TUNING).read_bytes())
-        best = found["best"]["settings"]
-        ours = found["data"]["sha256"] == data and all(settings[name] == value for name, value in best.items())
+        best = found["best"]
+        ours = best["data"] == data and all(settings[name] == value for name, value in best["settings"].items())
     except (KeyError, TypeError, ValueError):  # another tool's file, or a study without a result
         return []
     return [Section("Tuning", _parts(found))] if ours else []
@@ -40,7 +40,7 @@ def _parts(tuning: dict[str, Any]) -> list[Part]:
     told += f"worse than the median of the others, {counts['failed']} failed. The model has the best settings."
     head = ["trial", "validation loss", *names, "evaluations", "what became of it"]
     rows = [
-        [t["number"], _loss(t), *(_word(t["settings"].get(n)) for n in names), t["evaluations"], _fate(t)]
+        [t["number"], _loss(t), *(_cell(t["settings"].get(n)) for n in names), t["evaluations"], _fate(t)]
         for t in trials
     ]
     parts: list[Part] = [Text(told, quiet=True), Table(head, rows[:SHOWN], strong=frozenset({0}))]
@@ -68,7 +68,12 @@ def _loss(trial: dict[str, Any]) -> float | None:
 
 def _fate(trial: dict[str, Any]) -> str:
     again = f"as trial {trial['like']}" if trial["like"] else ""
-    return {"complete": again, "pruned": "ended early", "failed": trial["why"]}[trial["state"]]
+    return {"complete": again or "came to its end", "pruned": "ended early", "failed": trial["why"]}[trial["state"]]
+
+
+def _cell(value: Any) -> Any:
+    """Numbers stay numbers, so that they stand in columns."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else _word(value)
 
 
 def _word(value: Any) -> str:

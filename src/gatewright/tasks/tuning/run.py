@@ -11,7 +11,7 @@ import gatewright as gw
 from gatewright.tasks.checkpoint import replace_file
 from gatewright.tasks.errors import FolderError, SettingsError, TaskError
 from gatewright.tasks.fabric import LAUNCHERS
-from gatewright.tasks.folder import CHECKPOINTS, json_bytes
+from gatewright.tasks.folder import CHECKPOINTS, json_bytes, of_another_task
 from gatewright.tasks.interrupt import Interrupt
 from gatewright.tasks.progress import Silent, make_watcher
 from gatewright.tasks.run_folder import RunFolder
@@ -135,7 +135,7 @@ def _again(
     study = Study.resume(out / STUDY)
     plan = study.plan
     if plan["task"] != model.task:
-        raise FolderError(f"{out}: a study of the task {plan['task']!r}, expected {model.task!r}")
+        raise FolderError(of_another_task(str(out), "study", plan["task"], model.task))
     _refuse_changes(model, plan)
     model.set_params(cell=gw.parse(plan["equations"], name=plan["cell_name"]), **plan["settings"])
     sources = find_again(plan["where"], sources, plan["data"]["name"])
@@ -183,7 +183,8 @@ def _try(
     trial, settings = study.ask()
     watched = model.training.devices * model.training.nodes == 1  # a study cannot be asked from other processes
     if model.training.minutes is None and (same := study.like(settings)) is not None:  # a clock is never the same
-        study.tell(trial, same["evaluations"], loss=same["loss"], seconds=0.0, like=same["number"])
+        same_as = {"loss": same["loss"], "like": same["number"], "data": same["data"]}
+        study.tell(trial, same["evaluations"], seconds=0.0, **same_as)
         return _told(model, study, out, wanted, progress)
     judge = Judge(trial, make_watcher("bar" if progress == "bar" else "none", "items"), interrupt)
     try:
@@ -200,8 +201,8 @@ def _try(
     else:
         if tried.stopped is not None:
             return tried.stopped
-        best = tried.metrics["best"]
-        study.tell(trial, len(tried.metrics["history"]), loss=best["loss"], seconds=tried.metrics["seconds"])
+        figures, data = tried.metrics, tried.prepared.sha256
+        study.tell(trial, len(figures["history"]), loss=figures["best"]["loss"], seconds=figures["seconds"], data=data)
     return _told(model, study, out, wanted, progress)
 
 
@@ -277,4 +278,4 @@ def _is_begun(model: Estimator, study: Study, out: Path) -> bool:
     run.tidy()
     about = run.read()[1]
     same = {**about["recipe"]["settings"], **about["training"], "cell": None} == {**model.get_params(), "cell": None}
-    return same and about["recipe"]["data"]["sha256"] == study.plan["data"]["sha256"]
+    return same and about["recipe"]["data"]["sha256"] == (study.best_row() or {}).get("data")

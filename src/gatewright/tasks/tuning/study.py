@@ -118,12 +118,14 @@ class Study:
         why: str = "",
         seconds: float | None = None,
         like: int | None = None,
+        data: str | None = None,
     ) -> None:
         """A trial is over: with a loss (perhaps that of a trial `like` it), ended early, or with an error, which counts
-        as worse than all.
+        as worse than all. data: the SHA-256 of what its training saw, on which settings may have a part.
         """
         state = _optuna().trial.TrialState
-        trial.set_user_attr("about", {"evaluations": evaluations, "why": why, "seconds": seconds, "like": like})
+        about = {"evaluations": evaluations, "why": why, "seconds": seconds, "like": like, "data": data}
+        trial.set_user_attr("about", about)
         with _quiet():
             if loss is not None:
                 self.study.tell(trial, loss)
@@ -168,6 +170,7 @@ def _row(number: int, trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
         "seconds": about["seconds"],
         "why": about["why"],
         "like": about["like"],
+        "data": about.get("data"),
         "settings": dict(trial.params),
     }
 

@@ -84,9 +84,12 @@ class OneOf:
 
 
 class Tuned:
-    """What an estimator can have tuned. search: what is varied, by the names of settings, each with its range."""
+    """What an estimator can have tuned. search: what is varied, by the names of settings, each with its range.
+    units: settings on which hangs what the validation loss is counted in, so that trials with others do not compare.
+    """
 
     search: ClassVar[Mapping[str, Any]] = {}
+    units: ClassVar[tuple[str, ...]] = ()
     tuning: dict[str, Any] | None = None  # what `tuning.json` says, after `tune`
 
     def tune(
@@ -157,6 +160,11 @@ def _checked(model: Estimator, search: dict[str, Any]) -> dict[str, Any]:
             raise SettingsError(f"search {name}: expected Between(low, high) or OneOf(…), got {among!r}")
         if name in FIXED:
             raise SettingsError(f"search {name}: is the same for every trial; leave it out")
+        if name in ("validation", *model.units):
+            raise SettingsError(
+                f"search {name}: with another one the validation loss is of other data or in other units, so that "
+                "trials do not compare; leave it out, and tune once for each"
+            )
     return search
 
 

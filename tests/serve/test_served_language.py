@@ -10,6 +10,7 @@ from gatewright.explorer import sentences
 from gatewright.serve import application
 from gatewright.tasks import LanguageModel
 from gatewright.tasks.errors import TaskError
+from gatewright.tasks.language import serving
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +127,15 @@ def test_a_wrong_step_changes_nothing(item, message, chars):
 def test_the_page_shows_the_model(client):
     page = client.get("/").text
     assert "language" in page and "prompt" in page and "hidden_size" in page
+
+
+def test_a_long_step_is_read_in_parts(chars, monkeypatch):
+    text = "To be, or not to be, that is the question. " * 3
+    whole = chars.session().step({"text": text})
+    monkeypatch.setattr(serving, "LOGITS", 7 * chars.tokenizer.size)  # seven tokens at once, not all
+    made = []
+    logits = chars.network.logits
+    monkeypatch.setattr(chars.network, "logits", lambda y: made.append(len(y)) or logits(y))
+    parts = chars.session().step({"text": text})
+    assert max(made) == 7 and parts["nats"] == pytest.approx(whole["nats"], rel=1e-6)
+    assert parts["next"] == whole["next"]
