@@ -81,3 +81,11 @@ def test_the_validation_loss_does_not_depend_on_the_number_of_processes(world, m
     alone, shared = sums[0], torch.stack(sums[1:]).sum(0)
     assert alone[1] == shared[1] > 0
     torch.testing.assert_close(shared[0] / shared[1], alone[0] / alone[1], rtol=1e-6, atol=0)
+
+
+def test_a_loaded_model_knows_how_it_was_trained(tmp_path):
+    model = gw.tasks.LanguageModel(hidden_size=8, batch_size=4, updates=2, learning_rate=0.5, seed=3)
+    model.fit("To be, or not to be. " * 40, out=tmp_path / "m")
+    again = gw.tasks.LanguageModel.load(tmp_path / "m")
+    assert again.training == model.training
+    assert {**again.get_params(), "cell": ""} == {**model.get_params(), "cell": ""}

@@ -8,6 +8,7 @@ A task gives its settings, how data are read (`_prepare`), a network, a `TaskJob
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 from abc import ABC, abstractmethod
@@ -259,7 +260,10 @@ class Estimator(Reported, Tuned, ABC):
             model = cls(gw.parse(found.equations, name=found.cell_name))
             config = {name: value for name, value in found.config.items() if name not in OURS}
             model._adopt(settings, found.cell_name, config, found.weights)
-        except (KeyError, RuntimeError, ValueError) as error:
+            training = found.metrics.get("training", {})
+            known = {f.name for f in dataclasses.fields(cls.training_type)}
+            model.training = cls.training_type.from_dict({n: v for n, v in training.items() if n in known})
+        except (AttributeError, KeyError, RuntimeError, ValueError) as error:
             raise FolderError(f"{folder}: weights, equations and {CONFIG} do not fit together: {error}") from error
         model.metrics, model.folder = found.metrics, Path(folder)
         return model

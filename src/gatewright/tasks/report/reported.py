@@ -13,7 +13,6 @@ from gatewright.tasks.report.parts import Alert, Findings, Report
 from gatewright.tasks.report.run import Run, example_report, run_report
 from gatewright.tasks.report.watch import Histograms
 from gatewright.tasks.run_folder import RunFolder
-from gatewright.tasks.settings import TrainingSettings
 from gatewright.tasks.sources import find_again
 from gatewright.tasks.tuning.report import tuning_sections
 
@@ -136,17 +135,12 @@ class Reported:
 
 def _report(model: Estimator, prepared: Any | None, watch: Watch | None = None, failed: str = "") -> Report:
     """The report of a model; what cannot be made is said in it."""
-    known = {f.name for f in dataclasses.fields(TrainingSettings)}
-    training = {name: value for name, value in model.metrics.get("training", {}).items() if name in known}
-    settings = {
-        "Model": model.settings,
-        "Training": model.training_type.from_dict(training) if training else model.training,
-    }
+    settings = {"Model": model.settings, "Training": model.training}
     again = f"gatewright report {model.folder}" if model.folder else ""
     run = Run(model.cell, model.metrics, settings, watch, failed, again)
     findings = _guarded_findings(model, prepared)
     data = (model.metrics.get("data") or {}).get("sha256")
-    tuned = tuning_sections(model.folder, data, {**model.settings.to_dict(), **training})
+    tuned = tuning_sections(model.folder, data, {**model.settings.to_dict(), **model.training.to_dict()})
     return run_report(run, dataclasses.replace(findings, examples=[*findings.examples, *tuned]))
 
 
