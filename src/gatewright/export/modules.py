@@ -33,18 +33,13 @@ def _linear(body: Body, module: nn.Linear, path: str, x: Value) -> Value:
     return linear(body, weight, bias, x, module.out_features, path)
 
 
-def _embedding(body: Body, module: nn.Embedding, path: str, x: Value) -> Value:
+def _embedding(body: Body, module: nn.Embedding | EmbeddingDropout, path: str, x: Value) -> Value:
     if module.max_norm is not None:
         raise ValueError(
             f"{path}: expected an Embedding without max_norm, got {module.max_norm}; it changes its weight"
         )
     weight = body.weight(module.weight, f"{path}.weight")
     return Value(body.node("Gather", weight, x.name, name=path, axis=0), x.rank + 1, module.embedding_dim)
-
-
-def _dropped_embedding(body: Body, module: EmbeddingDropout, path: str, x: Value) -> Value:
-    (embedding,) = (m for m in module.modules() if isinstance(m, nn.Embedding))
-    return _embedding(body, embedding, path, x)
 
 
 def _layer_norm(body: Body, module: nn.LayerNorm, path: str, x: Value) -> Value:
@@ -131,7 +126,7 @@ def _hardtanh(body: Body, module: nn.Hardtanh, path: str, x: Value) -> Value:
 MODULES: Mapping[type[nn.Module], Row] = {
     nn.Linear: _linear,
     nn.Embedding: _embedding,
-    EmbeddingDropout: _dropped_embedding,
+    EmbeddingDropout: _embedding,
     nn.LayerNorm: _layer_norm,
     nn.RMSNorm: _rms_norm,
     nn.Identity: _same,
