@@ -181,6 +181,9 @@ def test_no_process_outlives_the_server(model):
     before = children()
     with TestClient(application(model, Policy.for_host("127.0.0.1", None)), base_url=ADDRESS) as client:
         client.post("/api/compare", json={"cells": ["rnn"], "lag": 500, "updates": 6000})
+        until = time.monotonic() + 20
+        while len(children() - before) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
         assert len(children() - before) == 2  # for equations, and for the training
     assert not children() - before
 
