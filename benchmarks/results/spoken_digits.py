@@ -5,7 +5,7 @@
 Two questions. The official split: takes 0 to 4 of every speaker and digit are the test set (300), takes 5 to 49 the
 training set (2,700), of which a tenth of each digit is for validation. Leave one speaker out: trained on five
 speakers' takes 5 to 49, tested on all 500 recordings of the sixth; six runs, the mean over speakers. Settings were
-chosen on validation recordings, and on training speakers left out, alone.
+chosen on validation recordings of the official split alone.
 
 Prints the accuracy of each seed, their mean and spread. Target: at least 98 % on the official split. No published
 figure of a recurrent network is known that could be cited; a linear probe on embeddings of mms-1b has 93.5 % (MTEB).
