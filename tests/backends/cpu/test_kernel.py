@@ -177,7 +177,7 @@ CALLS = st.fixed_dictionaries(
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=30)
 @drawn(recipes(), CALLS)
 def test_random_graphs(recipe: Recipe, call: dict):
     case = Case("random", **call)

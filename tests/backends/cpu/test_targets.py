@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import closing
 from functools import cache, partial
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -32,7 +33,8 @@ from gatewright.backends.philox import threshold
 
 def quick(name: str, values, chosen):
     """Every value of an argument, in quick runs the chosen one alone."""
-    return pytest.mark.parametrize(name, [pytest.param(v, marks=[pytest.mark.slow] * (v != chosen)) for v in values])
+    params = [pytest.param(v, marks=[pytest.mark.slow] * (v != chosen)) for v in values]
+    return pytest.mark.parametrize(name, params, ids=str)
 
 
 REALS = ("float", "double")
@@ -123,11 +125,10 @@ def test_a_target_uses_its_instructions_and_no_others(name, real, tmp_path):
 # -- Arm -----------------------------------------------------------------------------------------------------------
 
 
-@quick("real", REALS, "float")
-@quick("cell", gw.cells, "lstm")
-def test_every_reference_in_code_for_arm_is_known(cell, real):
+@quick("case", [Case(*both) for both in zip(gw.cells, cycle(REALS), strict=False)], Case("lstm", "double"))
+def test_every_reference_in_code_for_arm_is_known(case):
     """Where it cannot run, it links at least: with what the library has, and what OpenMP and Linux have."""
-    program, neon = setting_of(Case(cell)).program, TARGETS["neon"]
+    program, real, neon = setting_of(case).program, case.real, TARGETS["neon"]
     with closing(Arena()) as arena:
         linker = Linker(arena)
         library = linker.load([engine.static_object(build_library(real, neon))], list(SIGNATURES))
