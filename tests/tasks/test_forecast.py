@@ -23,6 +23,7 @@ from gatewright.tasks.forecast.baselines import SeasonalNaive
 from gatewright.tasks.forecast.data import final_windows, rolling_windows
 from gatewright.tasks.forecast.forecaster import Forecaster
 from gatewright.tasks.forecast.inputs import Inputs
+from gatewright.tasks.forecast.network import Direct
 from gatewright.tasks.forecast.predict import forecast_windows
 from gatewright.tasks.report.parts import Figure
 
@@ -438,7 +439,9 @@ def test_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> 
 def test_counts_are_whole_and_not_negative(value: float, said: str) -> None:
     counts = table(2, 40, counts=True)[["shop", "day", "sales"]].rename(columns={"shop": "unique_id"})
     counts.loc[57, "sales"] = value
-    with pytest.raises(DataError, match=rf"series 'shop 1', step 17: head negative_binomial.*got {said}"):
+    with pytest.raises(
+        DataError, match=rf"column 'sales', series 'shop 1', row 57 .*: {said} is no count; head negative_binomial"
+    ):
         Forecaster(**SMALL, head="negative_binomial").fit(counts)
 
 
@@ -486,3 +489,64 @@ def test_levels_and_data_that_are_missing(model: Forecaster) -> None:
         Forecaster(**SMALL).fit(None)
     with pytest.raises(TaskError, match="this Forecaster has no weights yet"):
         Forecaster(**SMALL).predict(TABLE)
+
+
+class Single(torch.Tensor):
+    """As on a device without double precision, such as Apple's."""
+
+    def double(self) -> torch.Tensor:
+        raise TypeError("no float64 here")
+
+    def cpu(self) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+@pytest.mark.parametrize("head", ["quantiles", "student_t", "negative_binomial"])
+def test_a_device_may_know_no_double_precision(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Direct.forward
+
+    def forward(self: Direct, inputs: Inputs) -> Any:
+        found = whole(self, inputs)
+        return found if torch.is_grad_enabled() else tuple(part.as_subclass(Single) for part in found)
+
+    monkeypatch.setattr(Direct, "forward", forward)
+    counts = table(2, 40, counts=True)[["shop", "day", "sales"]]
+    fitted = Forecaster("gru", **SMALL, head=head, target="sales", series="shop").fit(counts)
+    assert np.isfinite(fitted.predict()["0.9"]).all()
+
+
+# -- what a table may hold ----------------------------------------------------------------------------------------
+
+
+def test_cycles_of_the_calendar_are_named_with_a_comma() -> None:
+    fitted = Forecaster("gru", **SMALL, calendar="day, week").fit(WITHOUT)
+    assert fitted.schema.calendar.cycles == ("day", "week")
+    assert Forecaster(calendar=["day", "week"]).settings.calendar == "day,week"
+
+
+def test_rows_without_a_target_are_the_future_and_no_part_of_a_series(model: Forecaster) -> None:
+    inside = pd.concat([TABLE, FUTURE.assign(city=["Bonn"] * 4 + ["Ulm"] * 4 + ["Bonn"] * 4)], ignore_index=True)
+    one, two = (model.backtest(frame, origins=2, baselines={}) for frame in (TABLE, inside))
+    assert [w.origin for w in one.windows] == [w.origin for w in two.windows] == [52, 56] * 3
+    assert model.evaluate(inside) == pytest.approx(model.evaluate(TABLE))
+    assert model.explain(inside, "shop 1").title == "shop 1: 4 steps from 2024-02-26 on"
+
+
+@pytest.mark.parametrize("settings", [{"log": True}, {"scaling": "none"}, {"head": "negative_binomial"}])
+def test_errors_are_scaled_where_there_is_a_scale(settings: dict[str, Any]) -> None:
+    counts = WITHOUT.assign(sales=WITHOUT["sales"].round().clip(1))
+    figures = Forecaster("gru", **SMALL, **settings).fit(counts).evaluate(counts, first=50)
+    assert "MAE" in figures and not any("scaled M" in name for name in figures)
+
+
+def test_a_longer_run_does_not_end_at_the_usual_updates() -> None:
+    assert Forecaster().set_params(epochs=200).training.updates is None
+    assert Forecaster(updates=7).set_params(epochs=200).training.updates == 7
+    assert Forecaster().set_params(epochs=200, updates=9).training.updates == 9
+
+
+def test_the_series_of_several_targets_is_named_that_has_no_counts() -> None:
+    frame = pd.DataFrame({"id": ["a"] * 40 + ["b"] * 40, "t": [*range(40)] * 2, "u": 1.0, "v": 2.0})
+    frame.loc[75, "v"] = -1.0
+    with pytest.raises(DataError, match=r"column 'v', series 'b', row 75 .35.: -1 is no count"):
+        Forecaster(**SMALL, target=["u", "v"], series="id", head="negative_binomial").fit(frame)

@@ -64,7 +64,7 @@ BAD = {
     "key missing": (changed(long(a=UP), 3, "id", None), "column 'id' .series., row 3: the series' name is missing"),
     "mixed frequencies": (
         pd.concat([long(a=UP), long(b=UP).assign(time=pd.date_range("2024-01-01", periods=30, freq="W-MON"))]),
-        "mixed frequencies: row 0 .* and row 1 .* of series 'a' are 1 day apart, row 30 .* of series 'b' 7 days",
+        "mixed frequencies: row 0 .* and row 1 .* of series 'a' are 1 day apart, but row 30 .* of series 'b' are 7",
     ),
     "irregular": (
         changed(long(a=UP), 5, "time", pd.Timestamp("2024-01-06 07:13:00")),

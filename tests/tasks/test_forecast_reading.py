@@ -17,6 +17,7 @@ from gatewright.tasks.forecast.data import (
     forecast_columns,
     prepare_forecast,
     read_table,
+    rolling_windows,
 )
 
 
@@ -113,3 +114,61 @@ def test_a_request_without_times():
     )
     with pytest.raises(DataError, match=r"no column 'time' \(time; the model uses week\)"):
         other.schema.read({"y": [1.0, 2.0]})
+
+
+def test_times_of_a_zone_that_only_order_the_rows():
+    times = pd.to_datetime([f"2024-01-{k:02} {k % 5}:00" for k in range(1, 31)], utc=True)
+    frame = pd.DataFrame({"time": times, "y": np.arange(30.0)})
+    data = prepared(frame, Columns.of(irregular="steps"))
+    assert final_windows(data.schema.read(frame), data.schema).origin.tolist() == [30]
+
+
+def test_numbers_that_are_dates_are_read_as_such_where_training_did():
+    days = pd.date_range("2024-01-20", periods=40)
+    frame = pd.DataFrame({"date": days.strftime("%Y%m%d").astype(int), "y": np.arange(40.0)})
+    data = prepared(frame, Columns())
+    assert data.schema.frequency.name == "D" and data.describe()["gaps"] == 0
+    assert "the numbers of column 'date' are read as dates (with freq='step' as steps)" in data.notes
+    after = forecast_columns(final_windows(data.schema.read(frame), data.schema), read_table(frame))["date"]
+    assert [str(day) for day in after.to_pylist()] == ["2024-02-29", "2024-03-01", "2024-03-02"]
+    steps = prepared(frame[:12], Columns.of(freq="step"), context=2)
+    assert steps.schema.read(frame[:12]).lengths.tolist() == [12]  # 20240120 to 20240131
+    with pytest.raises(DataError, match="the times are time stamps; training had whole numbers"):
+        steps.schema.read(frame.assign(date=days))
+
+
+def test_a_new_series_is_measured_by_what_comes_before_each_origin():
+    data = prepared({"id": ["a"] * 30, "time": list(range(30)), "y": list(np.arange(30.0))}, Columns())
+    values = np.concatenate([np.tile([1.0, 3.0], 10), np.full(10, 1000.0)])
+    new = data.schema.read({"id": ["b"] * 30, "time": list(range(30)), "y": values})
+    windows = rolling_windows(new, data.schema, first=10, last=25, stride=15)
+    location, scale = windows.series_scales()
+    np.testing.assert_allclose([location[0], scale[0]], [2.0, 1.0])
+    np.testing.assert_allclose([location[1], scale[1]], [values[:25].mean(), values[:25].std()])
+    later = data.schema.read({"id": ["b"] * 30, "time": list(range(30)), "y": np.where(np.arange(30) < 10, values, 7)})
+    other = rolling_windows(later, data.schema, first=10, last=10)
+    assert torch.equal(windows[:1].batch([0]).context, other.batch([0]).context)
+
+
+def test_series_without_a_training_window_are_new_ones():
+    frame = pd.DataFrame({"id": "a", "time": range(60), "y": np.arange(60.0)})
+    late = pd.DataFrame({"id": "late", "time": range(30, 60), "y": 500 + np.arange(30.0) % 3})
+    data = prepared(pd.concat([frame, late]), Columns(), validation=30)
+    assert data.schema.series == ("a",) and len(data.schema.scales) == 1 and data.schema.inputs.series == 2
+    assert data.counts["series"] == 2
+    windows = data.source.valid[data.source.valid.item == 1]
+    assert len(windows) > 0 and (windows.batch(slice(None)).series == 0).all()
+    location, _ = windows.series_scales()
+    assert (location >= 500).all()
+
+
+def test_names_of_several_columns_are_told_apart():
+    frame = pd.DataFrame({"p": ["a/b", "a"] * 30, "q": ["c", "b/c"] * 30, "time": np.arange(60) // 2})
+    data = prepared(frame.assign(y=[1.0, 500.0] * 30), Columns.of(series=["p", "q"], target="y"))
+    assert data.series.code.tolist() == [1, 2] and data.series.location.tolist() == [1.0, 500.0]
+
+
+def test_rows_behind_the_last_value_belong_to_no_window():
+    frame = pd.DataFrame({"time": range(40), "y": np.where(np.arange(40) < 30, np.arange(40.0), np.nan)})
+    data = prepared(frame, Columns())
+    assert rolling_windows(data.series, data.schema).origin.max() == 27

@@ -142,3 +142,42 @@ def test_requests_that_are_no_requests(plain: Forecaster, model: Forecaster) -> 
         model.session().step({"sales": 1.0})
     with pytest.raises(DataError, match="step: expected an object, got float"):
         plain.session().step(3.0)
+
+
+@pytest.mark.parametrize("freq", ["h", "D"])
+def test_times_of_a_zone_are_served(freq: str) -> None:
+    zoned = pd.date_range("2024-03-20", periods=40 if freq == "D" else 290, freq=freq, tz="Europe/Berlin")  # a switch
+    frame = pd.DataFrame({"time": zoned, "y": np.arange(len(zoned)) % 7.0})
+    model = Forecaster("gru", **SMALL, calendar="day,week").fit(frame)
+    expected = model.predict(frame)
+    for start in (zoned[0].isoformat(), zoned[0].tz_convert("UTC").isoformat(), "2024-03-20T00:00"):
+        found = model.answer([{"y": frame["y"].tolist(), "start": start}])[0]
+        np.testing.assert_allclose(found["median"], expected["median"], rtol=1e-5)
+        local = expected["time"].dt.tz_localize(None)
+        assert found["time"] == [time.isoformat() for time in local]
+    assert len(model.answer([model.example()])[0]["time"]) == 3
+    session = model.session()
+    session._known = {"y": frame["y"][:-30].tolist()}
+    for value in frame["y"][-30:]:
+        found = session.step({"y": value, "start": "2024-03-20"})
+    assert found["time"] == [time.isoformat() for time in local]
+    np.testing.assert_allclose(found["median"], expected["median"], rtol=1e-4)
+
+
+def test_a_start_with_an_offset_needs_a_zone(model: Forecaster) -> None:
+    with pytest.raises(DataError, match="start: expected a time, 2024-01-31T18:00 without an offset, got '2024-01-01T"):
+        model.answer([request(start="2024-01-01T00:00Z")])
+    assert model.answer([request(start="2024")])[0]["time"] == model.answer([request(start="2024-01-01")])[0]["time"]
+
+
+def test_a_series_of_several_columns_is_found_by_its_name() -> None:
+    frame = pd.concat([FRAME.assign(shop="x/1", kind="a"), OTHER.assign(shop="x", kind="1/a", sales=99 + WAVE)])
+    model = Forecaster("gru", **SMALL, target="sales", series=["shop", "kind"], time="day").fit(frame)
+    assert model.schema.series == (r"x\/1/a", r"x/1\/a")
+    expected = model.predict(frame)["median"].tolist()
+    items = [
+        {"series": name, "start": "2024-01-01", "sales": y.tolist()}
+        for name, y in zip(model.schema.series, (WAVE, 99 + WAVE), strict=True)
+    ]
+    found = [value for answer in model.answer(items) for value in answer["median"]]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

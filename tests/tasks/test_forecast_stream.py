@@ -90,13 +90,81 @@ def test_a_folder_and_a_number_of_windows(tmp_path):
     assert data.counts["rows"] == len(whole)
 
 
-def test_validation_may_be_a_table_or_a_time(path):
-    later = table(series=3, least=40, seed=9)
-    data = prepared(path, validation=later)
-    assert data.source.valid.series.names == ("s0", "s1", "s2")
-    assert sum(len(b) for b in data.source.validation(8)) == data.source.validation_windows > 0
-    by_time = prepared(path, validation=25)
-    assert max(by_time.source.train) == 25
+def cut(whole: pa.Table, held: int) -> tuple[pa.Table, pa.Table]:
+    """The rows of each series but its last `held`, and those."""
+    late = (whole.to_pandas().groupby("id").cumcount(ascending=False) < held).to_numpy()
+    return whole.filter(~late), whole.filter(late)
+
+
+@pytest.mark.parametrize("overlap", [False, True], ids=["goes on", "holds all"])
+@pytest.mark.parametrize("held", [4, 7])
+def test_a_table_of_validation_is_read_as_in_memory(tmp_path, overlap, held):
+    """Its rows follow those of training, which are their context; one series is of that table alone."""
+    first, later = cut(table(), held)
+    other = table(series=1, seed=5)
+    new = other.set_column(0, "id", pa.array(["new"] * len(other)))
+    pq.write_table(first, tmp_path / "t.parquet", row_group_size=70)
+    later = pa.concat_tables([table() if overlap else later, new])
+    streamed, whole = (prepared(tmp_path / "t.parquet", validation=later, buffer=b) for b in (200, None))
+    assert streamed.schema.series == whole.schema.series and "new" not in whole.schema.series
+    assert streamed.source.training_windows == whole.source.training_windows
+    windows = [
+        sorted(
+            (*b.context[k].tolist(), *b.target[k].tolist()) for b in data.source.validation(16) for k in range(len(b))
+        )
+        for data in (streamed, whole)
+    ]
+    np.testing.assert_allclose(windows[0], windows[1], rtol=1e-5, atol=1e-6)
+    assert len(windows[0]) == 20 * (held - 3) + len(new) - 4
+    again = prepared(tmp_path / "t.parquet", validation=later.slice(0, len(later) - 1))
+    assert streamed.sha256 == prepared(tmp_path / "t.parquet", validation=later).sha256 != again.sha256
+    with pytest.raises(DataError, match=r"no row comes after the training data .*t\.parquet"):
+        prepared(tmp_path / "t.parquet", validation=first)
+
+
+def test_validation_may_begin_at_a_time(path):
+    assert max(prepared(path, validation=25).source.train) == 25
+
+
+def test_the_frequency_is_that_of_the_first_part_with_two_rows(tmp_path):
+    """A first part of single rows, and a last one in which no two rows are one step apart."""
+    single = {"id": [f"a{k}" for k in range(40)], "time": [*range(40)], "y": [1.0] * 40}
+    series = {"id": ["b"] * 30, "time": [*range(30)], "y": [float(k) for k in range(30)]}
+    wide = {"id": ["c"] * 4 + ["d"] * 4, "time": [0, 2, 5, 7] * 2, "y": [1.0] * 8}
+    columns = Columns.of(series="id", time="time", target="y")
+    whole = pa.concat_tables([pa.table(part) for part in (single, series, wide)])
+    pq.write_table(whole, tmp_path / "t.parquet", row_group_size=8)
+    data = prepared(tmp_path / "t.parquet", columns, buffer=34, context=5)
+    assert data.schema.frequency.name == "step"
+    assert [piece.keys for piece in data.source.pieces] == [(0, 39), (39, 42), (42, 43)]
+    assert data.source.valid.series.names[1] == "b"  # the part that has windows
+    coarse = pa.table({"id": ["e"] * 8, "time": [*range(0, 16, 2)], "y": [1.0] * 8})
+    pq.write_table(pa.concat_tables([whole, coarse]), tmp_path / "t.parquet", row_group_size=8)
+    with pytest.raises(DataError, match=r"frequency is 'step', but row 78 .* row 79 .* of series 'e' are 2 steps"):
+        prepared(tmp_path / "t.parquet", columns, buffer=34, context=5)
+
+
+def test_files_of_a_folder_may_differ_in_type(tmp_path):
+    whole = table()
+    cut = int(np.flatnonzero(np.array(whole["id"]) == "s9")[0]) + 5
+    short = whole[:cut].set_column(1, "time", whole[:cut]["time"].cast(pa.int32())).drop_columns(["load"])
+    pq.write_table(short, tmp_path / "1.parquet")
+    pq.write_table(whole[cut:], tmp_path / "2.parquet")
+    streamed, memory = prepared(tmp_path), prepared(tmp_path, buffer=None)
+    assert streamed.source.training_windows == memory.source.training_windows
+    assert streamed.counts["rows"] == len(whole)
+    pq.write_table(short.set_column(1, "time", short["time"].cast(pa.string())), tmp_path / "1.parquet")
+    with pytest.raises(DataError, match=r"the files' columns do not fit together: .*time"):
+        prepared(tmp_path)
+
+
+def test_what_is_no_count_is_found_in_every_part(tmp_path):
+    whole = table()
+    counts = np.arange(len(whole)) % 5.0
+    counts[-3] = 1.5
+    pq.write_table(whole.set_column(2, "y", pa.array(counts)), tmp_path / "t.parquet")
+    found = prepared(tmp_path / "t.parquet").uncounted
+    assert found is not None and f"column 'y', series 's19', row {len(whole) - 3} " in found and found.endswith(": 1.5")
 
 
 def test_scattered_series_and_those_that_do_not_fit(tmp_path):

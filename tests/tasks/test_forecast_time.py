@@ -12,6 +12,7 @@ from gatewright.tasks.errors import DataError, SettingsError
 from gatewright.tasks.forecast.arrange import arrange, find_frequency
 from gatewright.tasks.forecast.calendar import Calendar
 from gatewright.tasks.forecast.columns import Columns
+from gatewright.tasks.forecast.reading import moment_of
 from gatewright.tasks.forecast.time import DAY, HOUR, Frequency, read_times, spell_time
 from gatewright.tasks.table.table import read_table
 
@@ -91,7 +92,7 @@ IRREGULAR = [
     ),
     (
         [*range(1, 15), *range(16, 32, 2)],
-        "mixed frequencies: row 0 .1. and row 1 .2. .* are 1 steps apart, row 13 .14. and row 14",
+        "mixed frequencies: row 0 .1. and row 1 .2. .* are 1 steps apart, but row 13 .14. and row 14",
     ),
     (["2024-01-01"], "no series has two rows, so that there is no frequency; give freq"),
 ]
@@ -180,9 +181,49 @@ def test_periods_and_age():
 
 
 def test_calendars_that_cannot_be():
+    assert Calendar.make("day, week", (), Frequency.parse("h"), 1, steps=False).cycles == ("day", "week")
     with pytest.raises(SettingsError, match="unknown cycle 'hours'; did you mean 'hour'"):
         Calendar.make("hours", (), Frequency.parse("h"), 1, steps=False)
     with pytest.raises(SettingsError, match="day need time stamps, but the times are whole numbers; give periods"):
         Calendar.make(("day",), (), Frequency(), 1, steps=True)
     with pytest.raises(SettingsError, match="setting periods: expected whole numbers of at least 2, got 1"):
         Calendar.make("none", (24, 1), Frequency(), 1, steps=True)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "name"),
+    [
+        ([20231229, 20231230, 20231231, 20240101, 20240102], "D"),
+        ([20240126, 20240129, 20240130, 20240131, 20240201, 20240202, 20240205], "B"),
+        ([202311, 202312, 202401, 202402], "MS"),
+        ([1990, 1991, 1992], "step"),
+        ([20240130, 20240131, 20240132], "step"),
+        ([202411, 202412, 202413], "step"),
+        ([20230228, 20230229], "step"),
+        ([2**60, 2**60 + 1], "step"),
+    ],
+)
+def test_whole_numbers_that_are_dates(numbers: list[int], name: str):
+    assert found(numbers).name == name
+    assert found(numbers, freq="step").unit == "step"
+
+
+def test_a_first_row_that_is_off_the_grid_is_named_alone():
+    times = ["2024-01-31", "2024-02-29", "2024-01-15", "2024-02-15"]
+    table = read_table({"id": ["a", "a", "b", "b"], "time": times, "y": [1.0] * 4})
+    with pytest.raises(
+        DataError, match=r"series 'b': .* 'ME', but row 2 .2024-01-15. is no last day of a month; bring"
+    ):
+        find_frequency(arrange(table, Columns.of(series="id", time="time", target="y", freq="ME")))
+    with pytest.raises(DataError, match=r"'B', but row 0 \(2024-01-06\) is no business day; bring"):
+        found(["2024-01-06", "2024-01-08"], freq="B")
+
+
+def test_moments_with_and_without_an_offset():
+    berlin = {"zone": "Europe/Berlin", "steps": False}
+    hour, day = Frequency.parse("h"), Frequency.parse("D")
+    assert spell_time(moment_of(hour, when="2024-07-01 02:00", **berlin)) == "2024-07-01"  # in UTC
+    assert spell_time(moment_of(day, when="2024-06-30T23:30Z", **berlin)) == "2024-07-01 01:30"
+    assert spell_time(moment_of(hour, when="2024-03-31 02:30", **berlin)) == "2024-03-31 01:00"  # no such time there
+    with pytest.raises(DataError, match="'2024': expected a date"):
+        moment_of(hour, when="2024", **berlin)

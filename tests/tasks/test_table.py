@@ -92,6 +92,10 @@ def test_an_index_that_says_something_becomes_a_column():
     assert read_table(pd.Series([1.0, 2.0], index=times, name="y")).columns == ["time", "y"]
     assert read_table(pd.DataFrame({"y": [1.0, 2.0]}, index=times.rename("when"))).columns == ["when", "y"]
     assert read_table(pd.DataFrame({"y": [1.0, 2.0]}, index=[5, 6])).columns == ["y"]
+    both = pd.DataFrame({"when": times, "y": [1.0, 2.0]}).set_index("when", drop=False)
+    assert read_table(both).columns == ["when", "y"]
+    with pytest.raises(DataError, match="the index and a column are both called 'when'; rename one of them"):
+        read_table(both.assign(when=times[::-1]))
     months = pd.DataFrame({"y": [1.0, 2.0]}, index=pd.period_range("2024-01", periods=2, freq="M"))
     assert read_table(months).is_time("time")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +31,36 @@ if TYPE_CHECKING:
     from gatewright.tasks.forecast.schema import Schema
     from gatewright.tasks.table.table import Table
 
-__all__ = ["Arranged", "arrange", "check_alike", "check_rows", "find_frequency", "places", "some_of"]
+__all__ = [
+    "Arranged",
+    "arrange",
+    "check_alike",
+    "check_rows",
+    "find_frequency",
+    "has_pairs",
+    "key_name",
+    "key_parts",
+    "places",
+    "some_of",
+]
 
 CHANGED = 8  # gaps of one length in a row that are no accident: the frequency has changed
 ALL_WIDE = 4  # gaps in a whole series without any neighbours that are no accident
 ROOM = 100  # rows that filled gaps may add, for each row that there is
+
+
+def key_name(key: tuple[str, ...]) -> str:
+    """The name of a series, of its columns' values: the value, or several with `/` between (and `\\/` within).
+
+    >>> key_name(("a/b",)), key_name(("a", "1")), key_name(("a/b", "1"))
+    ('a/b', 'a/1', 'a\\\\/b/1')
+    """
+    return "/".join(part.replace("\\", r"\\").replace("/", r"\/") for part in key) if len(key) > 1 else "".join(key)
+
+
+def key_parts(name: str) -> list[str]:
+    """The values that `key_name` has joined."""
+    return [re.sub(r"\\(.)", r"\1", part) for part in re.findall(r"(?:^|/)((?:\\.|[^/\\])*)", name)]
 
 
 @dataclass(frozen=True)
@@ -57,7 +83,7 @@ class Arranged:
 
     def name(self, group: int) -> str:
         """A series' name, for people."""
-        return f"series {'/'.join(self.keys[group])!r}" if self.columns.series else "the series"
+        return f"series {key_name(self.keys[group])!r}" if self.columns.series else "the series"
 
     def say(self, row: int) -> str:
         """A sorted row's place and time, for people."""
@@ -77,11 +103,14 @@ def arrange(table: Table, columns: Columns, trained: Schema | None = None) -> Ar
     """
     group, keys, key_columns = _groups(table, columns)
     rows = np.arange(len(table))
-    times = read_times(table, columns.time) if columns.time else Times(rows, rows, steps=True)
-    if trained is not None:
+    steps = _are_steps(columns, trained)
+    times = read_times(table, columns.time, as_steps=steps) if columns.time else Times(rows, rows, steps=True)
+    if trained is not None and columns.irregular == "error":
         times = _as_trained(table, times, trained)
     order = np.lexsort((rows, times.elapsed, group))
     notes = () if _in_order(group, times.elapsed) else ("rows were sorted by time",)
+    if columns.time and table.is_number(columns.time) and not times.steps:
+        notes = (*notes, f"the numbers of column {columns.time!r} are read as dates (with freq='step' as steps)")
     times = Times(times.elapsed[order], times.clock[order], times.zone, times.steps)
     first = np.searchsorted(group[order], np.arange(len(keys) + 1))
     made = Arranged(table, columns, order, group[order], keys, key_columns, first, times, notes)
@@ -91,9 +120,16 @@ def arrange(table: Table, columns: Columns, trained: Schema | None = None) -> Ar
     return _by_rows(dataclasses.replace(made, notes=("no column of times: rows are a step apart, as they stand",)))
 
 
+def _are_steps(columns: Columns, trained: Schema | None) -> bool:
+    """Whether whole numbers are steps, even where they all look like dates."""
+    if trained is not None:
+        return trained.frequency.unit == "step"
+    return columns.freq is not None and Frequency.parse(columns.freq).unit == "step"
+
+
 def _as_trained(table: Table, times: Times, trained: Schema) -> Times:
     steps = trained.frequency.unit == "step"
-    if times.steps != steps and trained.columns.irregular == "error":
+    if times.steps != steps:
         kinds = ("whole numbers", "time stamps")
         raise DataError(f"{table.name}: the times are {kinds[not times.steps]}; training had {kinds[not steps]}")
     if times.zone == trained.zone or times.steps:
@@ -180,12 +216,17 @@ def find_frequency(arranged: Arranged) -> Frequency:
             raise DataError(f"{arranged.table.name}: freq is {given!r} but the times are {kind}; give another freq")
         check_rows(arranged, frequency)
         return frequency
-    if not len(inside):
+    if not has_pairs(arranged):
         raise DataError(f"{arranged.table.name}: no series has two rows, so that there is no frequency; give freq")
     frequency = _guess(arranged, inside)
     check_rows(arranged, frequency)
     check_alike(arranged, frequency)
     return frequency
+
+
+def has_pairs(arranged: Arranged) -> bool:
+    """Whether any series has two rows."""
+    return len(arranged.group) > len(arranged.keys)
 
 
 def _guess(arranged: Arranged, inside: Any) -> Frequency:
@@ -222,11 +263,13 @@ def check_rows(arranged: Arranged, frequency: Frequency) -> None:
     off = np.flatnonzero(_off(arranged, frequency))
     if len(off):
         row = int(off[0])
-        times, steps = arranged.times.elapsed, arranged.times.steps
+        if row in arranged.first:  # only these two begin somewhere of their own
+            said = f"is no {'business day' if frequency.unit == 'business' else 'last day of a month'}"
+        else:
+            said = f"comes {_between(arranged, row - 1)} after {arranged.say(row - 1)}"
         raise DataError(
             f"{arranged.table.name}, {_named(arranged, row)}: the frequency is {frequency.name!r}, but "
-            f"{arranged.say(row)} comes {spell_length(int(times[row] - times[row - 1]), steps)} after "
-            f"{arranged.say(row - 1)}; {_ADVICE}"
+            f"{arranged.say(row)} {said}; {_ADVICE}"
         )
 
 
@@ -238,7 +281,6 @@ def check_alike(arranged: Arranged, frequency: Frequency) -> None:
     times = arranged.times.of(frequency)
     rows = frequency.rows(times[arranged.first[:-1]][arranged.group], times)
     apart, inside = np.diff(rows), np.diff(arranged.group) == 0
-    usual = int(np.flatnonzero(inside & (apart == 1))[0])  # the frequency was found: some rows are one apart
     wide = inside & (apart > 1)
     run = wide.copy()
     for back in range(1, CHANGED):
@@ -252,11 +294,14 @@ def check_alike(arranged: Arranged, frequency: Frequency) -> None:
     at = int(arranged.first[rare[0]]) if rare else int(np.flatnonzero(run)[0]) - CHANGED + 1 if run.any() else None
     if at is None:
         return
-    one, two = (f"{arranged.say(k)} and {arranged.say(k + 1)} of {_named(arranged, k)}" for k in (usual, at))
-    raise DataError(
-        f"{arranged.table.name}: mixed frequencies: {one} are {_between(arranged, usual)} apart, {two} "
-        f"{_between(arranged, at)}; {_ADVICE}"
-    )
+    usual = np.flatnonzero(inside & (apart == 1))  # none in a part of a file, perhaps
+    one = f"{_pair(arranged, int(usual[0]))} apart" if len(usual) else f"the frequency is {frequency.name!r}"
+    raise DataError(f"{arranged.table.name}: mixed frequencies: {one}, but {_pair(arranged, at)}; {_ADVICE}")
+
+
+def _pair(arranged: Arranged, row: int) -> str:
+    one, two, series = arranged.say(row), arranged.say(row + 1), _named(arranged, row)
+    return f"{one} and {two} of {series} are {_between(arranged, row)}"
 
 
 def _named(arranged: Arranged, row: int) -> str:

@@ -77,7 +77,7 @@ class Calendar:
     def make(
         cls, names: str | Iterable[str], periods: Iterable[int], frequency: Frequency, span: float, *, steps: bool
     ) -> Self:
-        """A calendar from "auto", "none" or names of cycles.
+        """A calendar from "auto", "none" or names of cycles, as a list or with a comma between them.
 
         auto: the cycles that are longer than a row and of which the data (`span` microseconds) hold at least two.
         Raises `SettingsError` for an unknown name, a period below 2, or cycles where times are no dates.
@@ -87,7 +87,8 @@ class Calendar:
             raise SettingsError(f"setting periods: expected whole numbers of at least 2, got {bad[0]!r}")
         if names == "auto":
             return cls(() if steps else _fitting(frequency, span), periods)
-        listed = () if names == "none" else (names,) if isinstance(names, str) else tuple(names)
+        listed = [] if names == "none" else names.split(",") if isinstance(names, str) else names
+        listed = [name.strip() for name in listed if name.strip()]
         cycles = tuple(name for name in listed if name != "age")
         for name in cycles:
             if name not in CYCLES:

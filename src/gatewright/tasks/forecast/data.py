@@ -7,16 +7,17 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gatewright.tasks.errors import DataError, SettingsError
-from gatewright.tasks.forecast.arrange import Arranged, arrange, find_frequency
+from gatewright.tasks.forecast.arrange import Arranged, arrange, find_frequency, key_name
 from gatewright.tasks.forecast.calendar import Calendar
 from gatewright.tasks.forecast.columns import Columns
-from gatewright.tasks.forecast.reading import ends_in, ends_of, forecast_columns, join, measured, rows_after
+from gatewright.tasks.forecast.reading import forecast_columns, join, measured, rows_after
 from gatewright.tasks.forecast.scaling import Scaling
 from gatewright.tasks.forecast.schema import REMEMBERED, Inputs, Schema
 from gatewright.tasks.forecast.series import SeriesSet, build
@@ -29,7 +30,7 @@ from gatewright.tasks.table.table import Table, read_table
 from gatewright.tasks.task_job import Prepared
 
 if TYPE_CHECKING:
-    from jaxtyping import Int
+    from jaxtyping import Bool, Int
 
 __all__ = [
     "Batch",
@@ -62,7 +63,8 @@ class ForecastData(Prepared):
     """Prepared data: what training draws from, and what a model must know of them.
 
     schema: also in `config["data"]`. source: batches of windows. series: all of them, or the first that fit the buffer
-    where data are streamed. survey: what was counted. notes: what a user should know.
+    where data are streamed. counts: what was counted. notes: what a user should know. uncounted: the first value
+    that is no count, and where it stands.
     """
 
     schema: Schema = None  # pyright: ignore[reportAssignmentType] - fields after those of Prepared need a default
@@ -70,6 +72,7 @@ class ForecastData(Prepared):
     series: SeriesSet = None  # pyright: ignore[reportAssignmentType]
     counts: dict[str, Any] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    uncounted: str | None = None
 
     def describe(self) -> dict[str, Any]:
         """What metrics.json says of the data; JSON values."""
@@ -105,7 +108,8 @@ class Wanted:
         context = self.context if isinstance(self.context, int) else self.context(frequency.season, lengths)
         if context < 1:
             raise SettingsError(f"setting context: expected a number of at least 1, got {context!r}")
-        keep = len(survey.scales) <= REMEMBERED
+        keep = self.trained(survey) & (len(survey.scales) <= REMEMBERED)
+        of_series = np.repeat(keep, len(columns.target)).tolist()
         return Schema(
             columns=columns,
             frequency=frequency,
@@ -115,11 +119,19 @@ class Wanted:
             horizon=self.horizon,
             numbers=survey.learner.numbers,
             categories=survey.learner.categories,
-            series=tuple("/".join(key) for key in survey.keys) if keep else (),
-            locations=tuple(survey.locations) if keep else (),
-            scales=tuple(survey.scales) if keep else (),
+            series=tuple(map(key_name, compress(survey.keys, keep))),
+            locations=tuple(compress(survey.locations, of_series)),
+            scales=tuple(compress(survey.scales, of_series)),
             zone=times.zone,
         )
+
+    def trained(self, survey: Survey) -> Bool[np.ndarray, " G"]:
+        """Which keys have training windows: of the others nothing is learned, so that a model must not know them."""
+        _, high = training_origins(
+            0, self.horizon, np.array(survey.train), np.array(survey.lengths), self.sampling.stride
+        )
+        known = np.array(survey.known).reshape(len(survey.keys), -1).min(1)
+        return (high > 0) & (known > 1)
 
 
 def prepare_forecast(
@@ -173,12 +185,16 @@ def prepare_forecast(
 
 def _prepare_in_memory(table: Table, columns: Columns, wanted: Wanted, validation: Any) -> ForecastData:
     columns = columns.found_in(table)
-    if not (validation is None or isinstance(validation, (float, int)) or is_moment(validation)):
-        table, validation = _continued(table, read_table(validation, name=_name_of(validation)), columns)
-    arranged = arrange(table, columns)
+    later, rows = validation_table(validation), len(table)
+    if later is not None:
+        more = going_on(table, later, columns)
+        if not more:
+            raise nothing_later(later, table.name)
+        table = join([table, more])
+    arranged = arrange(table, columns, wanted.learned)
     frequency = wanted.learned.frequency if wanted.learned else find_frequency(arranged)
-    survey = Survey(wanted.horizon, wanted.scaling, validation)
-    survey.take(arranged, frequency)
+    survey = Survey(wanted.horizon, wanted.scaling, validation if later is None else None)
+    survey.take(arranged, frequency, None if later is None else training_rows(arranged, frequency, rows))
     schema = wanted.schema(columns, frequency, survey, arranged.times)
     train = np.array(survey.train)
     series = measured(build(arranged, schema), schema, train)
@@ -193,6 +209,7 @@ def _prepare_in_memory(table: Table, columns: Columns, wanted: Wanted, validatio
         series=series,
         counts=counts_of(survey),
         notes=survey.remarks(),
+        uncounted=survey.uncounted,
     )
 
 
@@ -210,29 +227,31 @@ def is_moment(validation: Any) -> bool:
     return isinstance(validation, str) and validation[:4].isdigit() and not Path(validation).exists()
 
 
-def _name_of(validation: Any) -> str | None:
-    return None if isinstance(validation, (str, Path, Table)) else "the validation data"
+def validation_table(validation: Any) -> Table | None:
+    """The table that continues the data; None where validation is a part of them."""
+    if validation is None or isinstance(validation, (float, int)) or is_moment(validation):
+        return None
+    name = None if isinstance(validation, (str, Path, Table)) else "the validation data"
+    return read_table(validation, name=name)
 
 
-def _continued(table: Table, later: Table, columns: Columns) -> tuple[Table, Int[np.ndarray, " G"]]:
-    """Both tables as one, and how many rows of each series are for training; what both have is the first table's."""
+def going_on(table: Table, later: Table, columns: Columns) -> Table:
+    """The rows of a later table that come after the first, series by series; all, where nothing says which do."""
     if columns.time is None or columns.irregular == "steps":
-        arranged = arrange(join([table, later]), columns)
-        return arranged.table, np.add.reduceat(arranged.order < len(table), arranged.first[:-1], dtype=np.int64)
-    first = arrange(table, columns)
-    new = rows_after(first, arrange(later, columns.found_in(later)))
-    if not len(new):
-        raise DataError(f"{later.name}: no row comes after the training data ({table.name}); give later ones")
-    joined = join([table, later.take(new)])
-    return joined, _training_rows(arrange(joined, columns), ends_of(first))
+        return later
+    return later.take(rows_after(arrange(table, columns), arrange(later, columns.found_in(later))))
 
 
-def _training_rows(arranged: Arranged, ends: dict[tuple[str, ...], int]) -> Int[np.ndarray, " G"]:
-    frequency = find_frequency(arranged)
-    starts = arranged.times.of(frequency)[arranged.first[:-1]]
-    rows = frequency.rows(starts[arranged.group], arranged.times.of(frequency))
-    inside = arranged.times.elapsed <= ends_in(arranged, ends)
-    return np.maximum.reduceat(np.where(inside, rows, -1), arranged.first[:-1]) + 1
+def nothing_later(later: Table, name: str) -> DataError:
+    """What is said of a validation table in which nothing goes on."""
+    return DataError(f"{later.name}: no row comes after the training data ({name}); give later ones")
+
+
+def training_rows(arranged: Arranged, frequency: Frequency, count: int) -> Int[np.ndarray, " G"]:
+    """Rows of each key up to its last one among the first `count` rows of the table."""
+    times = arranged.times.of(frequency)
+    rows = frequency.rows(times[arranged.first[:-1]][arranged.group], times)
+    return np.maximum.reduceat(np.where(arranged.order < count, rows, -1), arranged.first[:-1]) + 1
 
 
 def make_source(
@@ -249,7 +268,7 @@ def make_source(
     ends: the rows of each key up to its last value.
     """
     stride, channels = wanted.sampling.stride, series.channels
-    low, high = training_origins(schema, train, ends, stride)
+    low, high = training_origins(schema.context, schema.horizon, train, ends, stride)
     training = every_window(series, schema, np.repeat(low, channels), np.repeat(high, channels), stride)
     high = ends - schema.horizon
     low = high - (high - np.maximum(train, 1)) // stride * stride  # the last possible origin is among them
@@ -257,17 +276,17 @@ def make_source(
     return InMemory(training, thinned(valid, wanted.evaluation_windows), wanted.sampling, sizes, part)
 
 
-def training_origins(schema: Schema, train: Any, ends: Any, stride: int) -> tuple[Any, Any]:
+def training_origins(context: int, horizon: int, train: Any, ends: Any, stride: int) -> tuple[Any, Any]:
     """The first and the last origin of each key's training windows, a whole number of strides before its end."""
-    high = ends - -(-(ends - train + schema.horizon) // stride) * stride
-    low = np.clip(schema.context, 1, np.maximum(high, 1))
+    high = ends - -(-(ends - train + horizon) // stride) * stride
+    low = np.clip(context, 1, np.maximum(high, 1))
     return high - (high - low) // stride * stride, high
 
 
 def refuse_nothing(name: str, survey: Survey, source: Source) -> None:
     """Raise `DataError` where no window is left for training or for validation."""
     longest = int(np.argmax(survey.lengths))
-    key = "/".join(survey.keys[longest])
+    key = key_name(survey.keys[longest])
     said = f"the longest series{f' ({key})' if key else ''}"
     rows, train, horizon = survey.lengths[longest], survey.train[longest], survey.horizon
     if not source.training_windows:

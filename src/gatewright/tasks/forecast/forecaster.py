@@ -84,9 +84,12 @@ class Forecaster(Estimator):
 
     def __init__(self, cell: Any = "lstm", **settings: Any) -> None:
         settings = {name: as_text(name, value) for name, value in settings.items()}
-        if any(settings.get(limit) is not None for limit in ("epochs", "minutes")):
-            settings.setdefault("updates", None)  # the usual number would end a longer run without a word
-        super().__init__(cell, **settings)
+        super().__init__(cell, **_lasting(settings))
+
+    def set_params(self, **changes: Any) -> Self:
+        """Change settings; `epochs` or `minutes` alone take the place of the usual `updates`."""
+        usual = self.training.updates == ForecastTraining().updates
+        return super().set_params(**_lasting(changes) if usual else changes)
 
     @classmethod
     def make_network(cls, cell: Any, settings: ForecastSettings, config: dict[str, Any]) -> Direct | Stepwise:
@@ -118,9 +121,12 @@ class Forecaster(Estimator):
             DataError: a table that cannot be forecast; the message names row, column or series.
             SettingsError, FolderError, TrainingError: as for every task.
         """
-        sources = {"data": _path(data), "validation": _path(validation)}
         self._given = data
+        sources = self._sources(data=data, validation=validation)
         return self._fit(sources, out=out, overwrite=overwrite, progress=progress)
+
+    def _sources(self, *, data: Any = None, validation: Any = None) -> dict[str, Any]:
+        return {"data": _path(data), "validation": _path(validation)}
 
     def _prepare(
         self,
@@ -166,18 +172,11 @@ class Forecaster(Estimator):
 
     def check(self, prepared: Any) -> None:
         """Counts must be whole and not negative."""
-        if self.settings.head_name != "negative_binomial":
-            return
-        series = prepared.series
-        for channel in series.target:
-            wrong = np.flatnonzero((channel < 0) | (channel != np.round(channel)) & ~np.isnan(channel))
-            if len(wrong):
-                key = int(np.searchsorted(series.offsets, wrong[0], side="right")) - 1
-                raise DataError(
-                    f"{prepared.name}: series {series.names[key]!r}, step {wrong[0] - series.offsets[key]}: head "
-                    f"negative_binomial is for counts, whole numbers from 0 on, got {channel[wrong[0]]:g}; "
-                    "take another --head (student_t, quantiles)"
-                )
+        if prepared.uncounted is not None and self.settings.head_name == "negative_binomial":
+            raise DataError(
+                f"{prepared.uncounted} is no count; head negative_binomial is for whole numbers from 0 on: take "
+                "another --head (student_t, quantiles)"
+            )
 
     # -- forecasts -----------------------------------------------------------------------------------------------
 
@@ -226,24 +225,24 @@ class Forecaster(Estimator):
             at_most: so many windows, evenly spread.
 
         Returns:
-            loss-free figures over all values: windows, MASE, MAE, RMSE, MSE, sMAPE, "scaled MSE" and "scaled MAE" (in
-            units of the training's standard deviation of each series), and of quantiles CRPS and coverage.
+            loss-free figures over all values: windows, MASE, MAE, RMSE, MSE, sMAPE, of quantiles CRPS and
+            coverage; "scaled MSE" and "scaled MAE" are in units of each series' scale in training, its standard
+            deviation by default (without one, and with log, they are left out).
         """
         check_counts(stride=stride, at_most=at_most)
         series = self.schema.read(self._table(data))
-        start = np.minimum(self.schema.context, _lengths(series) - self.schema.horizon) if first is None else first
+        start = np.minimum(self.schema.context, series.ends - self.schema.horizon) if first is None else first
         windows = rolling_windows(series, self.schema, first=start, stride=stride, at_most=at_most)
         refuse_none(windows, "" if first is None else f" from {first} on")
         tested = self._tested(windows, {}, self._levels(None))
         found = tested.scores()[self.cell_name]
-        scale = series.scale[windows.item][:, None]
-        error = (tested.forecasts[self.cell_name].mean - tested.truth) / scale
-        return {
-            "windows": len(windows),
-            **found,
-            "scaled MSE": float(np.nanmean(error**2)),
-            "scaled MAE": float(np.nanmean(np.abs(error))),
-        }
+        figures = {"windows": len(windows), **found}
+        scaling = self.schema.scaling
+        if scaling.log or scaling.series == "none":  # no scale in the data's units
+            return figures
+        error = (tested.forecasts[self.cell_name].mean - tested.truth) / windows.series_scales()[1][:, None]
+        scaled = {"scaled MSE": float(np.nanmean(error**2)), "scaled MAE": float(np.nanmean(np.abs(error)))}
+        return {**figures, **scaled}
 
     def backtest(
         self,
@@ -264,7 +263,7 @@ class Forecaster(Estimator):
         """
         check_counts(origins=origins, stride=stride)
         series = self.schema.read(self._table(data))
-        first = on_grid(_lengths(series), self.schema.horizon, origins, stride or self.schema.horizon)
+        first = on_grid(series.ends, self.schema.horizon, origins, stride or self.schema.horizon)
         windows = rolling_windows(series, self.schema, first=first, stride=stride or self.schema.horizon)
         refuse_none(windows)
         return self._tested(windows, usual(self.season, seconds=seconds) if baselines is None else baselines, levels)
@@ -303,7 +302,9 @@ class Forecaster(Estimator):
         """Forecasts for requests, each a dict: the columns of the model as lists ({"sales": [3, 4, …]}).
 
         A request may have "series", the name of a known one, "start", the time of its first value, "quantiles", levels,
-        and "future", known covariates by column. Returns dicts: "time", "median" or "mean", and "quantiles".
+        and "future", known covariates by column. Times are of the training's time zone; a start with an offset is
+        converted. Returns dicts: "time", "median" or "mean", and "quantiles", of the steps after the last value that is
+        not null.
         """
         return answer(self, items)
 
@@ -342,9 +343,10 @@ class Forecaster(Estimator):
         return levels
 
 
-def _lengths(series: Any) -> np.ndarray:
-    """Rows of each key of a set of series."""
-    return np.asarray(series.lengths)
+def _lasting(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings in which `epochs` or `minutes` alone are the limit: the usual updates would end a run without a word."""
+    longer = any(settings.get(limit) is not None for limit in ("epochs", "minutes"))
+    return {"updates": None, **settings} if longer else settings
 
 
 def _path(data: Any) -> Any:

@@ -221,7 +221,7 @@ class StudentT(Head):
         except ImportError as error:
             raise MissingExtra("scipy", "forecast", "quantiles of Student's t") from error
         found = self.distribution(raw, base)
-        df = found.df.double().cpu().numpy()
+        df = found.df.cpu().double().numpy()
         at = [torch.from_numpy(stdtrit(df, level)).to(raw) for level in levels]
         return torch.stack([found.loc + found.scale * t for t in at], -1)
 
@@ -257,7 +257,7 @@ class NegativeBinomial(Head):
         except ImportError as error:
             raise MissingExtra("scipy", "forecast", "quantiles of counts") from error
         mean, alpha = self.point(raw, base) * scale, self._alpha(raw, scale)
-        r, p = (1 / alpha).double().cpu().numpy(), (1 / (1 + alpha * mean)).double().cpu().numpy()
+        r, p = (1 / alpha).cpu().double().numpy(), (1 / (1 + alpha * mean)).cpu().double().numpy()
         return torch.stack([torch.from_numpy(nbinom.ppf(level, r, p)).to(raw) / scale for level in levels], -1)
 
     def sample(self, raw: Tensor, base: Tensor, scale: Tensor) -> Tensor:

@@ -46,9 +46,9 @@ class ForecastJob(TaskJob):
                 with fabric.autocast():
                     raw, base = self.network(inputs)
                 losses = self.network.losses(inputs, raw, base)
-                point = batch.inverse(self.network.head.point(raw, base).double().cpu())
+                point = batch.inverse(self.network.head.point(raw, base).cpu().double())
                 error = (point - batch.inverse(batch.target.double())).abs() * batch.target_observed
-                found = [losses.double().sum().item(), error.sum().item(), batch.target_observed.sum().item()]
+                found = [losses.cpu().double().sum().item(), error.sum().item(), batch.target_observed.sum().item()]
                 sums += torch.tensor(found, dtype=torch.float64)
         loss, error, count = all_reduce(fabric, sums).tolist()
         figures = {"loss": loss / count}

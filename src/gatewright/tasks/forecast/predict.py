@@ -58,7 +58,7 @@ def check_counts(**given: int | None) -> None:
 def refuse_none(windows: Any, where: str = "") -> None:
     """Raise `DataError` where there are no windows. where: which were asked for, " from 2024-01-31 on"."""
     if not len(windows):
-        longest, horizon = int(max(windows.series.lengths)), windows.schema.horizon
+        longest, horizon = int(max(windows.series.ends)), windows.schema.horizon
         raise DataError(
             f"{windows.series.name}: no forecast of {horizon} steps{where} has a value before it and one to compare "
             f"with; the longest series has {longest} rows: give longer ones{', or an earlier origin' if where else ''}"
@@ -87,9 +87,9 @@ def forecast_batches(
     for number, batch in enumerate(batches):
         inputs = Inputs(batch, network)
         point, spread = network.forecast(inputs, levels, samples=settings.samples, seed=seed + number)
-        points.append(batch.inverse(point.double().cpu()).numpy())
+        points.append(batch.inverse(point.cpu().double()).numpy())
         if spread is not None:
-            quantiles.append(batch.inverse(spread.double().cpu()).numpy())
+            quantiles.append(batch.inverse(spread.cpu().double()).numpy())
     return Forecasts(np.concatenate(points), np.concatenate(quantiles) if levels else None, tuple(levels))
 
 

@@ -13,7 +13,7 @@ from gatewright.tasks.forecast.arrange import Arranged, arrange, check_rows
 from gatewright.tasks.forecast.scaling import series_scale
 from gatewright.tasks.forecast.schema import Learner, Schema
 from gatewright.tasks.forecast.series import SeriesSet, build
-from gatewright.tasks.forecast.time import Frequency, read_times, to_microseconds
+from gatewright.tasks.forecast.time import Frequency, as_stamps, moments, on_the_clock, read_times, to_microseconds
 from gatewright.tasks.table.table import Table, read_table
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "join",
     "learn",
     "measured",
+    "moment_of",
     "read_series",
     "rows_after",
     "rows_from",
@@ -114,15 +115,20 @@ def _without_times(schema: Schema, table: Table) -> Schema:
 
 
 def measured(series: SeriesSet, schema: Schema, train: Int[np.ndarray, " G"] | None = None) -> SeriesSet:
-    """A set whose new series have scales of their own; train: rows of each key that may be looked at (all)."""
+    """A set whose new series have scales of their own.
+
+    train: rows of each key for training, which measure a series where the model is to remember none; else a series that
+    it does not know is measured by what comes before each origin.
+    """
     location, scale = series.location.copy(), series.scale.copy()
-    unknown = series.code == 0 if schema.locations else np.ones(len(series), bool)
+    unknown = series.code == 0
     for item in np.flatnonzero(unknown):
         values = series.values(int(item))
         values = values if train is None else values[: train[item // series.channels]]
         values = np.log(values) if schema.scaling.log else values
         location[item], scale[item] = series_scale(values, schema.scaling.series)
-    return dataclasses.replace(series, location=location, scale=scale)
+    growing = unknown & (train is None or len(schema.series) > 0)
+    return dataclasses.replace(series, location=location, scale=scale, growing=growing)
 
 
 def learn(learner: Learner, arranged: Arranged, train: Bool[np.ndarray, " R"]) -> None:
@@ -143,19 +149,17 @@ def rows_from(
 
     Raises `DataError` where it is no time of the data's kind.
     """
-    moment = _moment(frequency, zone, steps, when)
+    moment = moment_of(frequency, zone, steps, when)
     return frequency.rows(starts, np.full_like(starts, moment - 1)) + 1
 
 
-def _moment(frequency: Frequency, zone: str | None, steps: bool, when: Any) -> int:
+def moment_of(frequency: Frequency, zone: str | None, steps: bool, when: Any) -> int:
+    """A time as a frequency counts; without an offset it is of the time zone. Raises `DataError` where it is none."""
     if steps != (isinstance(when, (int, np.integer)) and not isinstance(when, bool)):
         kind = "a whole number of steps" if steps else "a date (2024-01-31)"
         raise DataError(f"{when!r}: expected {kind}, as the data's times are")
     if steps:
         return int(when)
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     value = when.item() if isinstance(when, np.datetime64) else when
     if not isinstance(value, (str, datetime.date)):
         raise DataError(f"{when!r}: expected a date (2024-01-31), as the data's times are")
@@ -164,11 +168,12 @@ def _moment(frequency: Frequency, zone: str | None, steps: bool, when: Any) -> i
         times = read_times(column, "date")
     except DataError as error:
         raise DataError(f"{when!r}: expected a date (2024-01-31), as the data's times are") from error
-    if frequency.by_clock or zone is None or times.zone is not None:
-        return int(times.of(frequency)[0])
-    compute: Any = pc
-    local = compute.assume_timezone(pa.array(times.clock).cast(pa.timestamp("us")), zone, ambiguous="earliest")
-    return int(to_microseconds(local)[0])
+    if times.steps:
+        raise DataError(f"{when!r}: expected a date (2024-01-31), as the data's times are")
+    if zone is None:
+        return int(times.elapsed[0])
+    elapsed = times.elapsed if times.zone else to_microseconds(moments(times.clock, zone))
+    return int((on_the_clock(elapsed, zone) if frequency.by_clock else elapsed)[0])
 
 
 def forecast_columns(windows: Any, table: Table) -> dict[str, Any]:
@@ -178,7 +183,6 @@ def forecast_columns(windows: Any, table: Table) -> dict[str, Any]:
     gets its rows.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     series, schema = windows.series, windows.schema
     horizon = schema.horizon
@@ -192,10 +196,7 @@ def forecast_columns(windows: Any, table: Table) -> dict[str, Any]:
     if series.steps:
         whole = given is not None and pa.types.is_integer(given)
         return {**columns, name: pa.array(times).cast(given) if whole else pa.array(times)}
-    stamps = pa.array(times).cast(pa.timestamp("us", series.zone if not series.frequency.by_clock else None))
-    if series.zone and series.frequency.by_clock:
-        compute: Any = pc
-        stamps = compute.assume_timezone(stamps, series.zone, ambiguous="earliest", nonexistent="latest")
+    stamps = as_stamps(times, series.frequency, series.zone)
     if given is None or not (pa.types.is_timestamp(given) or pa.types.is_date(given)):
         days = series.frequency.by_clock and not (times % 86_400_000_000).any()
         given = pa.date32() if days and not series.zone else stamps.type

@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gatewright.tasks.errors import DataError
-from gatewright.tasks.forecast.arrange import Arranged, places, some_of
+from gatewright.tasks.forecast.arrange import Arranged, key_name, places, some_of
 from gatewright.tasks.forecast.time import Frequency, on_the_clock, spell_time
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class SeriesSet:
     target: (C, slots), NaN where missing; filled: the last value before, NaN where there is none.
     known, past: (slots, ·) numbers; known_codes, past_codes: (slots, ·) categories; known_given: (slots, columns),
     whether the data had it. static, static_codes: (G, ·). calendar: (slots, F). code: (N,), for an embedding.
-    location, scale: (N,), the series' part of the scaling.
+    location, scale: (N,), the series' part of the scaling. growing: (N,), whether it is measured by what comes before
+    each origin instead.
     """
 
     names: tuple[str, ...]
@@ -59,6 +61,7 @@ class SeriesSet:
     code: Int[np.ndarray, " N"]
     location: Float[np.ndarray, " N"]
     scale: Float[np.ndarray, " N"]
+    growing: Bool[np.ndarray, " N"]
     name: str = "the data"
     notes: tuple[str, ...] = ()
 
@@ -74,6 +77,15 @@ class SeriesSet:
     def season(self) -> int:
         """Rows in the natural season of the frequency; 1 where there is none."""
         return self.frequency.season
+
+    @cached_property
+    def ends(self) -> Int[np.ndarray, " G"]:
+        """One more than the row of the last value of each key, in any target column; 0 where there is none."""
+        found = np.zeros(len(self.keys), np.int64)
+        slots = np.flatnonzero(np.isfinite(self.target).any(0))
+        key = np.searchsorted(self.offsets, slots, side="right") - 1
+        found[key] = slots - self.offsets[key] + 1  # the last one of a key stays
+        return found
 
     def length(self, item: int) -> int:
         """Rows of a series."""
@@ -123,7 +135,7 @@ def build(arranged: Arranged, schema: Schema, *, unseen: str = "warn") -> Series
     known, known_codes, given = slots.covariates(columns.known, "known")
     past, past_codes, _ = slots.covariates(columns.past, "past")
     static, static_codes = slots.static(columns.static)
-    names = _names(map("/".join, arranged.keys), columns.target)
+    names = _names(map(key_name, arranged.keys), columns.target)
     code = _codes(names, schema)
     location, scale = np.zeros(len(names)), np.ones(len(names))
     if len(schema.locations):
@@ -154,6 +166,7 @@ def build(arranged: Arranged, schema: Schema, *, unseen: str = "warn") -> Series
         code=code,
         location=location,
         scale=scale,
+        growing=np.zeros(len(names), bool),
         name=arranged.table.name,
         notes=arranged.notes,
     )

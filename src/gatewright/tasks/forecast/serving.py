@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,13 @@ import numpy as np
 import torch
 
 from gatewright.tasks.errors import DataError
+from gatewright.tasks.forecast.arrange import key_parts
 from gatewright.tasks.forecast.backtest import Forecasts
 from gatewright.tasks.forecast.data import final_windows
 from gatewright.tasks.forecast.predict import able, check_levels, forecast_batches
-from gatewright.tasks.table.table import read_table
+from gatewright.tasks.forecast.reading import moment_of
+from gatewright.tasks.forecast.time import as_stamps, has_zone
+from gatewright.tasks.table.table import Table, read_table
 
 if TYPE_CHECKING:
     from gatewright.tasks.forecast.forecaster import Forecaster
@@ -119,7 +123,8 @@ class Session:
         self._fixed: dict[str, Any] = {}
 
     def step(self, item: Any) -> dict[str, Any]:
-        """Take a value, {"sales": 3.0} and the covariates of its time (null: missing), and forecast what comes next.
+        """Take a value, {"sales": 3.0} and the covariates of its time (null: missing), and forecast what comes after
+        the last one that is known.
 
         The first step may have "series", "start" and static columns; any may have "future" and "quantiles". What it
         costs does not grow: a few contexts are remembered.
@@ -151,7 +156,10 @@ def _later(request: dict[str, Any], rows: int, model: Forecaster) -> dict[str, A
     frequency = model.schema.frequency
     anchor = _anchor(request.get("start"), model.schema, "step")
     moved = int(frequency.at(anchor, np.array([rows]))[0])
-    return {**request, "start": moved if _by_steps(model.schema) else str(np.datetime64(moved, "us"))}
+    if _by_steps(model.schema):
+        return {**request, "start": moved}
+    in_utc = model.schema.zone and not frequency.by_clock
+    return {**request, "start": f"{np.datetime64(moved, 'us')}{'Z' if in_utc else ''}"}
 
 
 def _window(model: Forecaster, item: Any, where: str) -> Any:
@@ -172,7 +180,7 @@ def _window(model: Forecaster, item: Any, where: str) -> Any:
         if (given := _rows(ahead, list(columns.known), f"{where}, future")) != schema.horizon:
             raise DataError(f"{where}, future: expected {schema.horizon} values of {names}, got {given}")
         future = _table(model, {**item, **ahead}, schema.horizon, rows, where, ahead=True)
-    series = schema.read(read_table(table, name=where), None if future is None else read_table(future, name=where))
+    series = schema.read(table, future)
     windows = final_windows(series, schema)
     if len(windows) > 1:
         raise DataError(f"{where}: a model of several targets answers no requests; train one for each")
@@ -181,25 +189,27 @@ def _window(model: Forecaster, item: Any, where: str) -> Any:
 
 def _table(
     model: Forecaster, item: Mapping[str, Any], rows: int, begin: int, where: str, *, ahead: bool = False
-) -> dict[str, Any]:
-    """The columns of a request's table. begin: of the first row; ahead: whether it is of covariates to come."""
+) -> Table:
+    """A request's table. begin: of the first row; ahead: whether it is of covariates to come."""
     schema, columns = model.schema, model.schema.columns
     names = [*columns.known] if ahead else [*columns.target, *columns.known, *columns.past]
     found: dict[str, Any] = {name: list(item[name]) for name in names}
     found |= {name: [item.get(name)] * rows for name in columns.static if not ahead}
     if columns.series:
         key = item.get("series", "")
-        parts = str(key).split("/") if len(columns.series) > 1 else [str(key)]
+        parts = key_parts(str(key)) if len(columns.series) > 1 else [str(key)]
         parts += [""] * (len(columns.series) - len(parts))
         found |= {name: [part or "new"] * rows for name, part in zip(columns.series, parts, strict=False)}
-    if columns.time:
-        times = schema.frequency.at(_anchor(item.get("start"), schema, where), begin + np.arange(rows))
-        found[columns.time] = times if _by_steps(schema) else times.astype("datetime64[us]")
-    return found
+    table = read_table(found, name=where)
+    if not columns.time:
+        return table
+    times = schema.frequency.at(_anchor(item.get("start"), schema, where), begin + np.arange(rows))
+    stamps = [times] if _by_steps(schema) else as_stamps(times, schema.frequency, schema.zone)
+    return dataclasses.replace(table, arrow=table.arrow.append_column(columns.time, stamps))
 
 
 def _anchor(start: Any, schema: Any, where: str) -> int:
-    """The time of a request's first row, as its frequency counts."""
+    """The time of a request's first row, as its frequency counts; without an offset it is of the training's zone."""
     if _by_steps(schema):
         if start is None:
             return 0
@@ -212,11 +222,13 @@ def _anchor(start: Any, schema: Any, where: str) -> int:
         )
     try:
         start = ANCHOR if start is None else start
-        if not isinstance(start, str) or not start[:1].isdigit():  # numpy's "now", "today", "NaT" are no times of data
-            raise ValueError
-        return int(np.datetime64(start, "us").astype(np.int64))
-    except ValueError as error:
-        raise DataError(f"{where}: start: expected a time, 2024-01-31T18:00, got {start!r:.60}") from error
+        if not isinstance(start, str) or (has_zone(start) and not schema.zone):
+            raise DataError("no text, or an offset where training had no time zone")
+        start = f"{start}-01" if re.fullmatch(r"\d{4}", start) else start  # a year
+        return moment_of(schema.frequency, schema.zone, False, start)
+    except DataError as error:
+        without = " without an offset" if isinstance(start, str) and has_zone(start) and not schema.zone else ""
+        raise DataError(f"{where}: start: expected a time, 2024-01-31T18:00{without}, got {start!r:.60}") from error
 
 
 def _begin(schema: Any, item: Mapping[str, Any], where: str) -> int:

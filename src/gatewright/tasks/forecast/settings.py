@@ -16,7 +16,7 @@ from gatewright.tasks.settings import Settings, TrainingSettings, defaults, sett
 
 __all__ = ["ForecastSettings", "ForecastTraining", "as_text", "parse_levels"]
 
-LISTS = ("series", "target", "known", "past", "static", "quantiles", "periods")  # one text, comma between
+LISTS = ("series", "target", "known", "past", "static", "quantiles", "periods", "calendar")  # one text, comma between
 LONG = 200  # steps of a context that are read one by one
 SEASONS = 7  # of a context, where the series are long enough
 SHORTEST = 32  # steps of a context, where the series are long enough
@@ -39,7 +39,9 @@ class ForecastSettings(Settings):
     irregular: Literal["error", "steps"] = setting(
         "error", "time stamps without a frequency: an error, or one step a row"
     )
-    calendar: str = setting("auto", "features of the time stamps: auto, none, or names with a comma: hour, weekday, …")
+    calendar: str = setting(
+        "auto", "features of the time stamps: auto, none, or with a comma: minute, hour, day, week, month, year, age"
+    )
     periods: str | None = setting(None, "lengths of cycles in steps, with a comma, as features: 24,168")
     season: int | None = setting(None, "steps of a season, which the first guess looks back (by the frequency)")
     validation: str | None = setting(

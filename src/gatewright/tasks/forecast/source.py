@@ -70,7 +70,7 @@ class Source(ABC):
     @property
     @abstractmethod
     def valid(self) -> Windows:
-        """The windows of validation; where data are streamed, those of the first part."""
+        """The windows of validation; where data are streamed, those of the part that has the most."""
 
     @abstractmethod
     def validation(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:

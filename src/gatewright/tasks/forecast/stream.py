@@ -2,7 +2,7 @@
 
 The file is read once to find the parts, the lengths and scales of series, and the vocabularies; of each series a few
 numbers are kept. An epoch then goes through the parts in a random order; the windows of a batch come from one part.
-Rows of a series must lie together.
+Rows of a series must lie together. A table of validation is in memory: its rows go on where the series of a part end.
 """
 
 from __future__ import annotations
@@ -16,115 +16,69 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gatewright.tasks.errors import DataError, first_line
-from gatewright.tasks.forecast.arrange import Arranged, arrange, check_alike, check_rows, find_frequency
+from gatewright.tasks.errors import DataError
+from gatewright.tasks.forecast.arrange import (
+    Arranged,
+    arrange,
+    check_alike,
+    check_rows,
+    find_frequency,
+    has_pairs,
+)
 from gatewright.tasks.forecast.columns import Columns
 from gatewright.tasks.forecast.data import (
     ForecastData,
     Wanted,
     counts_of,
-    is_moment,
+    going_on,
     make_source,
+    nothing_later,
     refuse_nothing,
     training_origins,
+    training_rows,
+    validation_table,
 )
-from gatewright.tasks.forecast.reading import measured
+from gatewright.tasks.forecast.parquet import READ, ParquetRows, whole_series
+from gatewright.tasks.forecast.reading import join, measured
 from gatewright.tasks.forecast.schema import Schema
 from gatewright.tasks.forecast.series import SeriesSet, build
 from gatewright.tasks.forecast.source import InMemory, Source
 from gatewright.tasks.forecast.survey import Survey
 from gatewright.tasks.forecast.time import Frequency, Times
-from gatewright.tasks.forecast.windows import Batch, Windows, rolling_windows, thinned
+from gatewright.tasks.forecast.windows import Batch, Windows, thinned
 from gatewright.tasks.table.files import parquet_files
-from gatewright.tasks.table.table import Table, read_table
+from gatewright.tasks.table.table import Table
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from jaxtyping import Float, Int
 
-__all__ = ["ParquetRows", "Streamed", "prepare_stream"]
-
-READ = 1 << 16
-
-
-@dataclass(frozen=True)
-class ParquetRows:
-    """The rows of Parquet files, one after the other.
-
-    paths: the files. columns: those that are read (all). step: rows, at most, that are decoded at a time.
-    """
-
-    paths: tuple[Path, ...]
-    name: str
-    columns: tuple[str, ...] | None = None
-    step: int = READ
-
-    def tables(self, begin: int = 0, end: int | None = None) -> Iterator[pa.Table]:
-        """Rows begin to end, in pieces. Raises `DataError` where a file is damaged."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        at = 0
-        for path in self.paths:
-            try:
-                # A buffer and no reading ahead: a row group is not in memory as a whole.
-                with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
-                    for batch, place in self._batches(file, at, begin, end):
-                        low, high = max(begin - place, 0), batch.num_rows if end is None else end - place
-                        if low < min(high, batch.num_rows):
-                            yield pa.Table.from_batches([batch.slice(low, min(high, batch.num_rows) - low)])
-                    at += file.metadata.num_rows
-            except (pa.ArrowInvalid, OSError) as error:
-                raise DataError(f"{path}: not a whole Parquet file: {first_line(error)}; write it again") from error
-
-    def _batches(self, file: Any, at: int, begin: int, end: int | None) -> Iterator[tuple[Any, int]]:
-        """Batches of the row groups that hold wanted rows, and the row at which each begins."""
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if at + rows > begin and (end is None or at < end):
-                place = at
-                columns = None if self.columns is None else list(self.columns)
-                for batch in file.iter_batches(self.step, row_groups=[group], columns=columns):
-                    yield batch, place
-                    place += batch.num_rows
-            at += rows
-
-    def read(self, begin: int, end: int, library: str) -> Table:
-        """Rows begin to end as a table."""
-        import pyarrow as pa
-
-        return Part(pa.concat_tables(self.tables(begin, end)), self.name, library, begin=begin)
-
-    def head(self) -> Table:
-        """No rows, but the columns. Raises `DataError` where there are no rows at all."""
-        first = next(self.tables(), None)
-        if first is None:
-            raise DataError(f"{self.name}: no rows; give at least one")
-        return read_table(first, name=self.name)
-
-
-@dataclass(frozen=True)
-class Part(Table):
-    """Rows of a file from row `begin` on."""
-
-    begin: int = 0
-
-    def where(self, row: int) -> str:
-        return f"row {row + self.begin}"
+__all__ = ["Streamed", "prepare_stream"]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Whole series that lie together. rows: begin and end in the file; keys: begin and end among all keys."""
+    """Whole series that lie together.
+
+    rows: begin and end in the file, none where the series are of the validation table alone. keys: begin and end among
+    all keys. later: the rows of the validation table that go on.
+    """
 
     rows: tuple[int, int]
     keys: tuple[int, int]
+    later: Table | None = None
+
+    def read(self, rows: ParquetRows) -> Table:
+        """All rows as a table."""
+        begin, end = self.rows
+        tables = [*([rows.read(begin, end)] if end > begin else []), *([self.later] if self.later else [])]
+        return join(tables) if len(tables) > 1 else tables[0]
 
 
 class Streamed(Source):
     """Windows of series that are read from a file part by part, each when its batches come.
 
-    train: (G,) training rows of every key. sizes: (N,) of every series. pieces: the parts.
+    train, lengths: (G,) training rows of every key, and rows up to its last value. sizes: (N,) of every series. pieces:
+    the parts.
     """
 
     def __init__(
@@ -136,20 +90,19 @@ class Streamed(Source):
         lengths: Int[np.ndarray, " G"],
         sizes: Float[np.ndarray, " N"],
         wanted: Wanted,
-        valid: Any = None,
     ) -> None:
         self.rows, self.schema, self.pieces, self.train, self.sizes = rows, schema, pieces, train, sizes
-        self.wanted, self.lengths, self.given = wanted, lengths, valid
+        self.wanted, self.lengths = wanted, lengths
         self.channels = len(schema.columns.target)
         stride = wanted.sampling.stride
-        low, high = training_origins(schema, train, lengths, stride)
+        low, high = training_origins(schema.context, schema.horizon, train, lengths, stride)
         usable = self.channels * np.maximum((high - low) // stride + 1, 0)
         held = self.channels * np.maximum((lengths - schema.horizon - np.maximum(train, 1)) // stride + 1, 0)
         self.training = self._by_piece(usable)
         self.held = self._by_piece(held)
         self.training_windows = int(self.training.sum())
         at_most = wanted.evaluation_windows
-        count = int(self.held.sum()) if valid is None else len(valid)
+        count = int(self.held.sum())
         self.validation_windows = count if at_most is None else min(count, at_most)
         self._mass = self._masses(usable)
         self._piece: tuple[int, InMemory] | None = None
@@ -192,9 +145,6 @@ class Streamed(Source):
         return source.batch(epoch + again * 1_000_003, within, rank, world)
 
     def validation(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        if self.given is not None:
-            yield from self.given[rank::world].batches(batch_size)
-            return
         if self._validation is None:  # read once: at most `evaluation_windows` are kept
             self._validation = list(self._held(batch_size))
         for batch in self._validation:
@@ -204,7 +154,7 @@ class Streamed(Source):
 
     @property
     def valid(self) -> Windows:
-        return self.piece(0).valid if self.given is None else self.given
+        return self.piece(int(np.argmax(self.held))).valid
 
     def _held(self, batch_size: int) -> Iterator[Batch]:
         ends = self.held.cumsum()
@@ -236,7 +186,7 @@ class Streamed(Source):
     def series(self, number: int) -> SeriesSet:
         """The series of a part."""
         piece = self.pieces[number]
-        arranged = arrange(self.rows.read(*piece.rows, library="pyarrow"), self.schema.columns)
+        arranged = arrange(piece.read(self.rows), self.schema.columns, self.schema)
         return measured(build(arranged, self.schema), self.schema, self.train[slice(*piece.keys)])
 
 
@@ -252,48 +202,95 @@ def prepare_stream(path: Path, columns: Columns, wanted: Wanted, validation: Any
         )
     buffer = wanted.sampling.buffer_rows or READ
     rows = ParquetRows(whole.paths, whole.name, columns.all, min(READ, buffer))
-    own = validation is None or isinstance(validation, (float, int)) or is_moment(validation)
-    survey = Survey(wanted.horizon, wanted.scaling, validation if own else None, hold_out=own)
-    pieces, frequency, times = _first_reading(rows, columns, survey, wanted, buffer)
+    later = validation_table(validation)
+    survey = Survey(wanted.horizon, wanted.scaling, validation if later is None else None)
+    pieces, frequency, times = _first_reading(rows, columns, survey, wanted, buffer, later)
     schema = wanted.schema(columns, frequency, survey, times)
-    valid = None
-    if not own:
-        valid = rolling_windows(schema.read(validation), schema, at_most=wanted.evaluation_windows)
     train, lengths = np.array(survey.train), np.array(survey.lengths)
-    source = Streamed(rows, schema, pieces, train, lengths, np.array(survey.sizes), wanted, valid)
+    source = Streamed(rows, schema, pieces, train, lengths, np.array(survey.sizes), wanted)
     refuse_nothing(str(path), survey, source)
     return ForecastData(
         name=path.name,
-        sha256=_digest(rows, schema, train),
+        sha256=_digest(source),
         config={"data": schema.to_dict()},
         schema=schema,
         source=source,
         series=source.series(0),
         counts=counts_of(survey) | {"parts": len(pieces)},
         notes=survey.remarks(),
+        uncounted=survey.uncounted,
     )
 
 
 def _first_reading(
-    rows: ParquetRows, columns: Columns, survey: Survey, wanted: Wanted, buffer: int
+    rows: ParquetRows, columns: Columns, survey: Survey, wanted: Wanted, buffer: int, later: Table | None
 ) -> tuple[list[Piece], Frequency, Times]:
     """The parts of a file, its frequency, and the times of the last part; the survey takes all of them in."""
+    frequency = wanted.learned.frequency if wanted.learned else _frequency(rows, columns, buffer)
     pieces: list[Piece] = []
-    seen: set[tuple[str, ...]] = set()
-    frequency, times = wanted.learned.frequency if wanted.learned else None, None
-    for begin, table in _whole_series(rows, columns, buffer):
-        arranged = arrange(Part(table, rows.name, "pyarrow", begin=begin), columns)
-        _refuse_scattered(arranged, seen)
-        frequency, times = frequency or find_frequency(arranged), arranged.times
+    times: Times | None = None
+    for arranged, (begin, end), more in _parts(rows, columns, buffer, later, wanted.learned):
+        times = _of_one_kind(arranged, times)
         if columns.irregular == "error":
             check_rows(arranged, frequency)
         if columns.freq is None and columns.irregular == "error":
             check_alike(arranged, frequency)
-        survey.take(arranged, frequency)
-        pieces.append(Piece((begin, begin + len(arranged.table)), (len(seen), len(survey.keys))))
-        seen.update(arranged.keys)
-    assert frequency is not None and times is not None  # head() has seen a row
+        train = None if later is None else training_rows(arranged, frequency, end - begin)
+        survey.take(arranged, frequency, train)
+        keys = len(survey.keys)
+        pieces.append(Piece((begin, end), (keys - len(arranged.keys), keys), more))
+    assert times is not None  # head() has seen a row
+    if later is not None and not any(piece.later for piece in pieces):
+        raise nothing_later(later, rows.name)
     return pieces, frequency, times
+
+
+def _frequency(rows: ParquetRows, columns: Columns, buffer: int) -> Frequency:
+    """The frequency of the first part that shows one."""
+    arranged = None
+    for part in whole_series(rows, columns, buffer):
+        arranged = arrange(part, columns)
+        if has_pairs(arranged):
+            break
+    assert arranged is not None  # head() has seen a row
+    return find_frequency(arranged)
+
+
+def _parts(
+    rows: ParquetRows, columns: Columns, buffer: int, later: Table | None, learned: Schema | None
+) -> Iterator[tuple[Arranged, tuple[int, int], Table | None]]:
+    """The parts of a file with what goes on in the validation table: all rows sorted, which of the file they are, and
+    those that go on. At last come the series of that table alone.
+    """
+    left = {} if later is None else _rows_by_key(arrange(later, columns.found_in(later)))
+    seen: set[tuple[str, ...]] = set()
+    end = 0
+    for part in whole_series(rows, columns, buffer):
+        arranged, end = arrange(part, columns, learned), part.begin + len(part)
+        _refuse_scattered(arranged, seen)
+        seen.update(arranged.keys)
+        here = [left.pop(key) for key in arranged.keys if key in left]
+        more = going_on(part, later.take(np.concatenate(here)), columns) if later is not None and here else None
+        if more:
+            arranged = arrange(join([part, more]), columns, learned)
+        yield arranged, (part.begin, end), more or None
+    if later is not None and left:
+        more = later.take(np.concatenate(list(left.values())))
+        yield arrange(more, columns, learned), (end, end), more
+
+
+def _rows_by_key(arranged: Arranged) -> dict[tuple[str, ...], Int[np.ndarray, " n"]]:
+    """The rows of the table that belong to each series."""
+    return dict(zip(arranged.keys, np.split(arranged.order, arranged.first[1:-1]), strict=True))
+
+
+def _of_one_kind(arranged: Arranged, before: Times | None) -> Times:
+    if before is not None and before.steps != arranged.times.steps:
+        raise DataError(
+            f"{arranged.table.name}: from {arranged.say(0)} on the times are {'no ' * arranged.times.steps}dates, "
+            "unlike those before; write them alike, or say that whole numbers are steps (freq='step')"
+        )
+    return arranged.times
 
 
 def _refuse_scattered(arranged: Arranged, seen: set[tuple[str, ...]]) -> None:
@@ -306,50 +303,25 @@ def _refuse_scattered(arranged: Arranged, seen: set[tuple[str, ...]]) -> None:
             )
 
 
-def _whole_series(rows: ParquetRows, columns: Columns, buffer: int) -> Iterator[tuple[int, pa.Table]]:
-    """Stretches of whole series of about `buffer` rows, each with the row at which it begins.
-
-    Raises `DataError` where a series is longer.
-    """
-    import pyarrow as pa
-
-    begin, kept = 0, None
-    for table in rows.tables():
-        kept = table if kept is None else pa.concat_tables([kept, table])
-        if kept.num_rows >= buffer:
-            cut = _last_change(kept, columns.series)
-            if cut == 0:
-                name = "/".join(str(kept.column(column)[0].as_py()) for column in columns.series)
-                raise DataError(
-                    f"{rows.name}: series {name!r} (from row {begin} on) does not fit the buffer of {buffer:,} rows; "
-                    "raise buffer_rows"
-                )
-            yield begin, kept.slice(0, cut).combine_chunks()
-            begin, kept = begin + cut, kept.slice(cut).combine_chunks()
-    if kept is not None and kept.num_rows:
-        yield begin, kept
-
-
-def _last_change(table: pa.Table, names: tuple[str, ...]) -> int:
-    """The row from which on the series is the last row's; 0 where it is one series."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    compute: Any = pc
-    alike = np.ones(table.num_rows, bool)
-    for name in names:
-        column = table.column(name).combine_chunks()
-        column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-        alike &= compute.equal(column, column[-1]).fill_null(False).to_numpy(zero_copy_only=False)
-    others = np.flatnonzero(~alike)
-    return int(others[-1]) + 1 if len(others) else 0
-
-
-def _digest(rows: ParquetRows, schema: Schema, train: Int[np.ndarray, " G"]) -> str:
-    """A digest of all that training sees, from the files' bytes."""
-    whole = hashlib.sha256(json.dumps(schema.to_dict(), sort_keys=True).encode())
-    for path in rows.paths:
+def _digest(source: Streamed) -> str:
+    """A digest of all that training sees, from the files' bytes and the rows of the validation table."""
+    whole = hashlib.sha256(json.dumps(source.schema.to_dict(), sort_keys=True).encode())
+    for path in source.rows.paths:
         with path.open("rb") as file:
             whole.update(hashlib.file_digest(file, "sha256").digest())
-    whole.update(train.tobytes())
+    whole.update(source.train.tobytes())
+    for piece in source.pieces:
+        if piece.later:
+            whole.update(_bytes(piece.later))
     return whole.hexdigest()
+
+
+def _bytes(table: Table) -> bytes:
+    """A table's values as bytes, whatever it was made from."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    arrow = table.arrow.replace_schema_metadata(None).combine_chunks()
+    with pa.ipc.new_stream(sink, arrow.schema) as writer:
+        writer.write_table(arrow)
+    return sink.getvalue().to_pybytes()

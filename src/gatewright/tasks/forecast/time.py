@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
     from gatewright.tasks.table.table import Table
 
-__all__ = ["DAY", "HOUR", "Frequency", "Times", "read_times", "spell_time"]
+__all__ = [
+    "DAY",
+    "HOUR",
+    "Frequency",
+    "Times",
+    "as_stamps",
+    "has_zone",
+    "moments",
+    "on_the_clock",
+    "read_times",
+    "spell_time",
+]
 
 SECOND = 1_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
@@ -174,8 +185,10 @@ class Times:
         return self.clock if frequency.by_clock else self.elapsed
 
 
-def read_times(table: Table, name: str) -> Times:
+def read_times(table: Table, name: str, *, as_steps: bool = False) -> Times:
     """A column of a table as times: time stamps, dates, whole numbers, or text that says one of them.
+
+    Whole numbers that all are dates, 20240131 or 202401, are read as such, and as steps with `as_steps`.
 
     Raises:
         DataError: a time is missing or no time, or the text can be read in two ways; with row and value.
@@ -191,8 +204,7 @@ def read_times(table: Table, name: str) -> Times:
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         return _stamped(column)
     if pa.types.is_integer(column.type):  # also of whole numbers that are written as text
-        whole = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
-        return Times(whole, whole, steps=True)
+        return _counted(column.cast(pa.int64()).to_numpy(zero_copy_only=False), as_steps)
     if not table.is_number(name) or pa.types.is_boolean(column.type):
         raise DataError(f"{table.name}, column {name!r} (time): expected times, got values of type {column.type}")
     values = table.numbers(name, "time")
@@ -201,8 +213,27 @@ def read_times(table: Table, name: str) -> Times:
         raise DataError(
             f"{_at(table, name, int(odd[0]))}: expected a whole number of steps or a time stamp, got {values[odd[0]]:g}"
         )
-    whole = values.astype(np.int64)
-    return Times(whole, whole, steps=True)
+    return _counted(values.astype(np.int64), as_steps)
+
+
+def _counted(whole: Int[np.ndarray, " rows"], as_steps: bool) -> Times:
+    """Whole numbers as the dates that they spell, or as steps."""
+    days = None if as_steps else _spelled_days(whole)
+    return Times(whole, whole, steps=True) if days is None else Times(days * DAY, days * DAY)
+
+
+def _spelled_days(whole: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"] | None:
+    """Days since 1970 of numbers that all are YYYYMMDD, or the first days of those that all are YYYYMM."""
+    low, high = whole.min(initial=2101_00_00), whole.max(initial=0)
+    if low >= 1900_01 and high <= 2100_12:
+        whole = whole * 100 + 1
+    elif not (low >= 1900_01_01 and high <= 2100_12_31):
+        return None
+    month, day = whole // 100 % 100, whole % 100
+    months = (whole // 10_000 - 1970) * 12 + month - 1
+    days = first_day(months) + day - 1
+    dates = (month >= 1) & (month <= 12) & (day >= 1) & (days < first_day(months + 1))
+    return days if dates.all() else None
 
 
 def to_microseconds(column: pa.Array) -> Int[np.ndarray, " rows"]:
@@ -211,6 +242,23 @@ def to_microseconds(column: pa.Array) -> Int[np.ndarray, " rows"]:
 
     zone = getattr(column.type, "tz", None)
     return column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64()).to_numpy(zero_copy_only=False)
+
+
+def moments(clock: Int[np.ndarray, " rows"], zone: str | None) -> pa.Array:
+    """What a wall clock shows as time stamps of a zone: the first of two where it was put back."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    compute: Any = pc
+    stamps = pa.array(clock).cast(pa.timestamp("us"))
+    return stamps if zone is None else compute.assume_timezone(stamps, zone, ambiguous="earliest", nonexistent="latest")
+
+
+def as_stamps(times: Int[np.ndarray, " rows"], frequency: Frequency, zone: str | None) -> pa.Array:
+    """Times as a frequency counts them as time stamps of a zone."""
+    import pyarrow as pa
+
+    return moments(times, zone) if frequency.by_clock else pa.array(times).cast(pa.timestamp("us", zone))
 
 
 def _stamped(column: pa.Array) -> Times:
@@ -237,7 +285,7 @@ def _parse(table: Table, name: str, column: pa.Array) -> pa.Array:
 
     compute: Any = pc
     try:
-        return column.cast(pa.timestamp("us", "UTC") if _has_zone(column[0].as_py()) else pa.timestamp("us"))
+        return column.cast(pa.timestamp("us", "UTC") if has_zone(column[0].as_py()) else pa.timestamp("us"))
     except pa.ArrowInvalid:  # it is not ISO 8601 throughout: other forms are tried, and none found is an error
         pass
     parsed = {f: compute.strptime(column, format=f, unit="us", error_is_null=True) for f in FORMATS}
@@ -267,7 +315,7 @@ def _refuse_two_readings(table: Table, name: str, column: pa.Array, readings: li
             )
 
 
-def _has_zone(text: str) -> bool:
+def has_zone(text: str) -> bool:
     return re.search(r"\d{2}:\d{2}.*(Z|[+-]\d{2}:?\d{2})$", text.strip()) is not None
 
 

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from gatewright.tasks.errors import DataError
-from gatewright.tasks.forecast.scaling import forward, window_scale
+from gatewright.tasks.forecast.scaling import forward, series_scale, window_scale
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Int64
@@ -166,13 +166,21 @@ class Windows:
             log=log,
         )
 
+    def series_scales(self) -> tuple[Float[np.ndarray, " W"], Float[np.ndarray, " W"]]:
+        """The series' part of the windows' locations and scales."""
+        s, scaling = self.series, self.schema.scaling
+        location, scale = s.location[self.item], s.scale[self.item]
+        for k in np.flatnonzero(s.growing[self.item]).tolist():
+            location[k], scale[k] = series_scale(_logarithm(self.history(k), scaling.log), scaling.series)
+        return location, scale
+
     def _context(self, begin: Any, inside: Any) -> tuple[Any, Any, Any, Any]:
         """The scaled context, where it is observed, and the windows' locations and scales."""
         s, length = self.series, self.schema.context
         log, kind = self.schema.scaling.log, self.schema.scaling.window
         observed = np.isfinite(sliding_window_view(s.target, length, axis=1)[self.channel, begin]) & inside
         filled = np.where(inside, sliding_window_view(s.filled, length, axis=1)[self.channel, begin], np.nan)
-        location, scale = s.location[self.item], s.scale[self.item]
+        location, scale = self.series_scales()
         values = forward(_logarithm(filled, log), location[:, None], scale[:, None])
         there = np.isfinite(values)
         values = np.where(there, values, 0.0)
@@ -213,13 +221,13 @@ def rolling_windows(
     """Windows whose origins roll through every series, the horizon inside it.
 
     first, last: of the origins, each a row, (G,) rows, or a date (a text or a datetime); default: from the first row
-    that has a value before it, to the last that has a horizon after it. The context may reach back before `first`.
-    stride: rows between origins. at_most: keep so many, evenly spaced over all. Windows with nothing observed in the
-    context or in the horizon are left out.
+    that has a value before it, to the last that has a horizon up to the series' last value. The context may reach back
+    before `first`. stride: rows between origins. at_most: keep so many, evenly spaced over all. Windows with nothing
+    observed in the context or in the horizon are left out.
     """
     g, channels = len(series.keys), series.channels
     low = np.ones(g, np.int64) if first is None else np.maximum(_rows(series, first), 1)
-    high = series.lengths - schema.horizon
+    high = series.ends - schema.horizon
     if last is not None:
         high = np.minimum(high, _rows(series, last))
     return thinned(every_window(series, schema, np.repeat(low, channels), np.repeat(high, channels), stride), at_most)

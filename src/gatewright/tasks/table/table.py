@@ -296,7 +296,7 @@ def _with_index(source: Any) -> Any:
     named = [name if name is not None else "time" if of_times else None for name in source.index.names]
     if any(name is not None for name in named):
         levels = [f"level_{k}" if name is None else name for k, name in enumerate(named)]
-        source = source.reset_index(names=levels)
+        source = source.drop(columns=_repeated(source, levels)).reset_index(names=levels)
     else:
         source = source.reset_index(drop=True)
     source = source.rename(columns=str)
@@ -305,6 +305,17 @@ def _with_index(source: Any) -> Any:
         raise DataError(f"the pandas frame: two columns are called {twice!r}; rename one of them")
     periods = [name for name in source.columns if isinstance(source.dtypes.get(name), pd.PeriodDtype)]
     return source.assign(**{name: source[name].dt.start_time for name in periods})
+
+
+def _repeated(source: Any, levels: list[Any]) -> list[Any]:
+    """The columns that an index repeats, as after `set_index(…, drop=False)`; of one name only, where they differ."""
+    import pandas as pd
+
+    both = [name for name in levels if list(source.columns).count(name) == 1]
+    for name in both:
+        if not source.index.get_level_values(levels.index(name)).equals(pd.Index(source[name])):
+            raise DataError(f"the pandas frame: the index and a column are both called {name!r}; rename one of them")
+    return both
 
 
 def _to_arrow(frame: Any, name: str) -> pa.Table:
