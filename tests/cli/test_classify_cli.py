@@ -72,6 +72,13 @@ def test_predictions_need_no_labels(table: Path, tmp_path: Path) -> None:
     assert code == 1 and "no column 'label'" in said
 
 
+def test_a_class_that_looks_like_markup_is_shown(table: Path, tmp_path: Path) -> None:
+    table.write_text(table.read_text().replace("up", "[/up]").replace("down", "[down]"))
+    assert run("classify", "train", table, "--out", tmp_path / "run", *QUICK)[0] == 0
+    code, said, _ = run("classify", "classes", tmp_path / "run", table)
+    assert code == 0 and all(name in said for name in ("[/up]", "[down]", "as [/up]"))
+
+
 def test_a_regression(tmp_path: Path) -> None:
     path = tmp_path / "r.ts"
     cases = [",".join(f"{k + t / 10}" for t in range(6)) + f":{k}.5" for k in range(20)]

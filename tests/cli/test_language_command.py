@@ -85,6 +85,10 @@ def test_weights_that_follow_the_text(call: Any) -> None:
         (["--choose-on", "valid.txt"], "--choose-on: chooses what --cache N or --dynamic KIND leave open"),
         (["--cache", "9", "--cache-theta", "1", "--choose-on", "valid.txt"], "give one of them alone"),
         (["--cache", "9", "--dynamic", "sgd"], "expected a cache or dynamic evaluation, got both"),
+        (["--cache", "9", "--dynamic", "sgd", "--choose-on", "nowhere.txt"], "got both; leave one out"),
+        (["--training", "text.txt"], "--training: is for --dynamic rms alone; add that, or leave it out"),
+        (["--dynamic", "sgd", "--training", "text.txt"], "--training: is for --dynamic rms alone"),
+        (["--json", "nowhere/figures.json", "--training", "text.txt"], "there is no folder 'nowhere'"),
         (["--dynamic", "adam"], "setting kind: expected rms, sgd, got 'adam'"),
         (["--cache", "9", "--choose-on", "nowhere.txt"], "nowhere.txt: no such file or folder"),
     ],
@@ -93,6 +97,28 @@ def test_mistakes(call: Any, flags: list[str], told: str) -> None:
     code, _, err = call("evaluate", "m", "test.txt", *flags)
     assert code in (1, 2)
     assert told in " ".join(err.split())
+
+
+def test_a_figure_that_overflows_is_null(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LanguageModel, "evaluate", lambda *_, **__: {"loss": 800.0, "perplexity": float("inf")})
+    assert figures(call) == {"loss": 800.0, "perplexity": None}
+
+
+def test_a_report_is_written_again_of_the_files_of_the_training(call: Any, folder: Path) -> None:
+    texts = folder / "texts"
+    texts.mkdir()
+    (texts / "a.txt").write_text(PROSE, encoding="utf-8")
+    (texts / "b.md").write_text("other words\n" * 50, encoding="utf-8")
+    code, _, err = call("train", "texts", "--files", "*.txt", "--out", "t", "--updates", "2", "--hidden-size", "8",
+                        "--batch-size", "4", "--progress", "none")  # fmt: skip
+    assert code == 0, err
+    for flags in ([], ["texts"]):
+        assert call("report", "t", *flags)[0] == 0
+        assert "no baselines" not in (folder / "t" / "report.html").read_text(encoding="utf-8")
+    code, _, err = call("report", "t", "texts", "--files", "*.md")
+    assert code == 2 and "not the data that this model was trained on" in " ".join(err.split())
+    code, _, err = call("report", "t", "--out", "nowhere/page.html")
+    assert code == 1 and "there is no folder 'nowhere'" in err
 
 
 def test_the_best_of_beams_with_their_log_probabilities(call: Any) -> None:

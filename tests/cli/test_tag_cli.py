@@ -83,6 +83,13 @@ def test_train_evaluate_predict_explain(call, data, tmp_path, monkeypatch):
     assert call("report", "m").code == 0
 
 
+def test_a_type_that_looks_like_markup_is_shown(call, data, tmp_path):
+    (tmp_path / data).write_text((tmp_path / data).read_text().replace("-city", "-[/city]"))
+    assert call("train", data, "--out", "m", *SMALL, "--updates", "1").code == 0
+    done = call("types", "m", data)
+    assert done.code == 0 and "[/city]" in done.out
+
+
 def test_a_file_of_equations_is_a_cell_and_a_run_goes_on(call, data, tmp_path):
     (tmp_path / "mine.txt").write_text("h = tanh(W_h x + U_h h + b_h)\n")
     assert call("train", data, "--out", "m", *SMALL, "--updates", "2", "--cell", "mine.txt").code == 0

@@ -19,8 +19,9 @@ from gatewright.tasks import SettingsError, TaskError, TrainingSettings
 from gatewright.tasks.classify.classifier import ClassifyTraining
 from gatewright.tasks.classify.job import ClassifyJob
 from gatewright.tasks.classify.settings import ClassifySettings
-from gatewright.tasks.errors import DataError
+from gatewright.tasks.errors import DataError, TextError
 from gatewright.tasks.run_folder import RunFolder
+from gatewright.tasks.tuning.tune import OneOf
 
 QUICK = {"hidden_size": 6, "batch_size": 8, "epochs": 2, "warmup": 2, "conv_layers": 0}
 
@@ -77,20 +78,31 @@ def test_a_padded_array_and_a_frame_are_the_same_sequences(fitted: gw.Classifier
     np.testing.assert_array_equal(wanted, fitted.predict_proba(pd.DataFrame(rows)))
 
 
-def test_columns_are_found_by_name() -> None:
-    table = {"id": [1, 1, 2, 2, 3, 3, 4, 4], "a": [0, 0, 5, 5] * 2, "b": [1.0] * 8, "label": list("uuvv" * 2)}
-    model = gw.Classifier(**QUICK).fit(table)
-    other = {"id": table["id"], "b": table["b"], "a": table["a"]}
+@pytest.mark.parametrize(("a", "b"), [("a", "b"), ("x0", "x1"), ("x1", "temp"), ("u, v", " w ")])
+def test_columns_are_found_by_name(a: str, b: str) -> None:
+    table = {"id": [1, 1, 2, 2, 3, 3, 4, 4], a: [0, 0, 5, 5] * 2, b: [1.0] * 8, "label": list("uuvv" * 2)}
+    model = gw.Classifier(**QUICK).fit(table, validation=table)
+    other = {"id": table["id"], "more": list("abcdefgh"), b: table[b], a: table[a]}
     np.testing.assert_array_equal(model.predict_proba(table), model.predict_proba(other))
+    with pytest.raises(DataError, match=f"no column '{b}'"):
+        model.predict({name: values for name, values in other.items() if name != b})
+
+
+def test_features_that_were_chosen_stay_chosen() -> None:
+    table = {"id": [k // 2 for k in range(16)], "x0": [k % 5 for k in range(16)], "x1": [1.0] * 16, "more": [2.0] * 16}
+    table["label"] = ["uv"[k // 2 % 2] for k in range(16)]
+    model = gw.Classifier(features="x0,x1", **QUICK).fit(table, validation=table)
+    assert model.evaluate(table)["sequences"] == 8
 
 
 def test_a_table_with_groups_is_read_the_same_without_them(tmp_path: Path) -> None:
     rows = [f"{k},{t % 3 + k % 2},{t},p{k % 6},{'uv'[k % 2]}" for k in range(18) for t in range(4)]
     path = tmp_path / "t.csv"
-    path.write_text("\n".join(["id,a,b,who,label", *rows]) + "\n")
-    model = gw.Classifier(group="who", **QUICK).fit(path, validation=path)
-    assert model.config is not None and model.config["features"] == ["a", "b"]
-    assert model.evaluate(path)["sequences"] == 18
+    for names in (["a", "b"], ["x0", "x1"]):
+        path.write_text("\n".join([f"id,{','.join(names)},who,label", *rows]) + "\n")
+        model = gw.Classifier(group="who", **QUICK).fit(path, validation=path)
+        assert model.config is not None and model.config["features"] == names
+        assert model.evaluate(path)["sequences"] == 18
 
 
 @pytest.mark.slow
@@ -128,6 +140,32 @@ def test_scales_come_from_the_training_part_alone() -> None:
     assert model.config is not None
     np.testing.assert_allclose(model.config["mean"], np.concatenate(x).mean(0), rtol=1e-5)
     np.testing.assert_allclose(model.config["scale"], np.concatenate(x).std(0), rtol=1e-4)
+
+
+def test_features_in_small_units_count() -> None:
+    """As those of magnetoencephalography, in tesla."""
+    x, y = waves()
+    one, tesla = (gw.Classifier(**QUICK).fit([unit * item for item in x], y) for unit in (1.0, 1e-13))
+    np.testing.assert_allclose(tesla.predict_proba([1e-13 * item for item in x]), one.predict_proba(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true"])
+def test_numbers_that_are_large_and_hardly_differ(precision: str) -> None:
+    """Features of 1000 ± 0.1 and targets of 1e9 ± 5 are learnt and told as those that are seen from their mean."""
+    how = {"kind": "regression", "precision": precision, "backend": "reference", "pooling": "mean", **QUICK}
+    x = [np.full((6, 1), k % 10 - 4.5) for k in range(40)]
+    y = np.array([k % 10 - 4.5 for k in range(40)])
+    near = gw.Classifier(**how).fit(x, y)
+    far = gw.Classifier(**how).fit([1000 + 0.1 * item for item in x], 1e9 + y)
+    rough = {"32-true": 1e-2, "bf16-true": 0.2}[precision]
+    for name in ("train_loss", "loss"):
+        found, wanted = ([row[name] for row in model.metrics["history"]] for model in (far, near))
+        assert found == pytest.approx(wanted, rel=rough)
+    told = far.predict([1000 + 0.1 * item for item in x]) - 1e9
+    np.testing.assert_allclose(told, near.predict(x), atol=10 * rough)
+    assert far.evaluate([1000 + 0.1 * item for item in x], 1e9 + y)["rmse"] == pytest.approx(
+        near.evaluate(x, y)["rmse"], rel=rough
+    )
 
 
 def test_a_run_that_stops_and_goes_on_is_the_run_that_did_not(tmp_path: Path) -> None:
@@ -187,6 +225,35 @@ def test_numbers_can_be_told_of_sequences() -> None:
     with pytest.raises(AttributeError, match="no classes"):
         _ = model.classes_
     assert model.answer([{"sequence": x[0].tolist()}])[0]["prediction"] == pytest.approx(told[0], rel=1e-5)
+
+
+def test_a_label_that_is_no_number_is_named() -> None:
+    x = [[float(k)] for k in range(12)]
+    model = gw.Classifier(kind="regression", **QUICK).fit(x, np.arange(12.0))
+    assert model.evaluate(x[:2], ["1.5", "2"])["sequences"] == 2
+    with pytest.raises(DataError, match="sequence 1: expected a number to regress on, got the label 'high'; correct"):
+        model.evaluate(x[:2], ["1.5", "high"])
+
+
+def test_a_request_and_a_step_refuse_text_that_is_none() -> None:
+    model = gw.Classifier(bidirectional=False, tokenizer="bytes", **QUICK).fit(["one two", "three"] * 6, [0, 1] * 6)
+    session, other = model.session(), model.session()
+    assert session is not None and other is not None
+    session.step({"text": "one"})
+    for ask in (session.step, lambda item: model.answer([item])):
+        with pytest.raises(TextError, match="no UTF-8 form"):
+            ask({"text": "\ud83d"})
+    other.step({"text": "one"})
+    assert session.step({"text": " two"}) == other.step({"text": " two"})
+
+
+def test_it_is_tuned_with_the_arguments_of_fit() -> None:
+    pytest.importorskip("optuna", reason="optuna is not installed")
+    x, y = waves()
+    search = {"hidden_size": OneOf(6)}
+    for sources in ({"X": x, "y": y}, {"data": x, "labels": y}):
+        model = gw.Classifier(**QUICK).tune(1, sources, search=search)
+        assert model.predict(x).shape == (24,)
 
 
 def test_texts() -> None:

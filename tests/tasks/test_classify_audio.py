@@ -82,7 +82,7 @@ def test_a_list_of_recordings_and_labels(recordings: Path) -> None:
     assert model.score(table) == 1.0 and model.config is not None and model.config["audio"]["kind"] == "mfcc"
 
 
-@pytest.mark.parametrize("settings", [{}, {"stack": 2, "conv_layers": 1}])
+@pytest.mark.parametrize("settings", [{}, {"stack": 2, "conv_layers": 1}, {"hop_ms": 40.0}])
 def test_a_stream_of_samples_says_what_the_recording_says(recordings: Path, settings: dict[str, Any]) -> None:
     model = gw.Classifier(hidden_size=6, batch_size=4, epochs=2, bands=10, bidirectional=False, **settings)
     model.fit(recordings)

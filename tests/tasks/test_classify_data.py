@@ -70,6 +70,34 @@ def test_texts(tmp_path: Path) -> None:
     assert read_sequences(tmp_path / "plain.txt", ClassifySettings(), labelled=False).texts == ["no label here"]
 
 
+def test_a_line_ends_where_a_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_bytes("a\tone\u2028two\x85three\ffour\r\nb\tfive".encode())
+    found = read(tmp_path / "t.tsv")
+    assert found.texts == ["one\u2028two\x85three\ffour", "five"] and found.labels.tolist() == ["a", "b"]
+
+
+def test_numbers_to_regress_on_from_lines_of_text(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("1.5\tgood\n-2\tbad\n")
+    assert read(tmp_path / "t.tsv", kind="regression").labels.tolist() == [1.5, -2.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", "id,x,label\n1,2,\n1,3,\n2,4,\n"),
+        ("t.ts", TS + "2,3:?\n4:?\n"),
+        ("r.ts", "@targetLabel true\n@data\n2,3:?\n4:?\n"),
+        ("t.tsv", "\tone\n\ttwo\n"),
+    ],
+)
+def test_labels_are_not_looked_at_where_none_are_needed(tmp_path: Path, name: str, content: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    kind = "regression" if name == "r.ts" else "classification"
+    found = read_sequences(path, ClassifySettings(kind=kind), labelled=False)
+    assert len(found) == 2 and found.labels is None
+
+
 @pytest.mark.parametrize(
     ("name", "content", "settings", "message"),
     [
@@ -161,7 +189,7 @@ def test_a_label_that_training_has_not_seen() -> None:
     x, y = [[float(k)] for k in range(8)], ["a", "b"] * 4
     with pytest.raises(DataError, match=r"sequence 1: the label 'c' is not among those .*'a', 'b'"):
         gw.Classifier(epochs=1).fit(x, y, validation=(x[:2], ["a", "c"]))
-    with pytest.raises(DataError, match="expected numbers to regress on, got labels such as 'a'"):
+    with pytest.raises(DataError, match="sequence 0: expected a number to regress on, got the label 'a'"):
         gw.Classifier(epochs=1, kind="regression").fit(x, y)
 
 

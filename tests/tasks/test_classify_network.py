@@ -86,7 +86,24 @@ def test_a_causal_convolution_sees_no_future_and_the_other_one_both_sides() -> N
 
 def test_features_are_read_at_mean_0_and_deviation_1() -> None:
     x = torch.tensor([[[3.0, 3.0, 3.5]]], dtype=torch.float64)
-    assert network().features(x, torch.tensor([1])).flatten().tolist() == [1.0, 1.0, 1.0]
+    assert network().standard(x, torch.tensor([1])).flatten().tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("normalize", ["data", "sequence"])
+def test_the_units_of_features_do_not_matter(normalize: Any) -> None:
+    x, lengths = torch.randn(9, 2, 3, dtype=torch.float64), torch.tensor([9, 6])
+    tiny = CLASSES | {name: [1e-13 * number for number in CLASSES[name]] for name in ("mean", "scale")}
+    found = network(tiny, normalize=normalize)(x * 1e-13, lengths)
+    torch.testing.assert_close(found, network(normalize=normalize)(x, lengths))
+
+
+def test_half_precision_begins_behind_the_scales() -> None:
+    """1000 ± 0.1 is one number in bfloat16."""
+    config = CLASSES | {"mean": [1000.0] * 3, "scale": [0.1] * 3}
+    made = network(config).bfloat16()
+    found = made.standard(1000 + 0.1 * torch.tensor([-1.0, 0.0, 2.0]).reshape(1, 1, 3), torch.tensor([1]))
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float().flatten(), torch.tensor([-1.0, 0.0, 2.0]), atol=0.01, rtol=0)
 
 
 def test_a_cell_that_adds_its_input_to_its_state_gets_a_map_before_it() -> None:

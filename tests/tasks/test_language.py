@@ -51,6 +51,17 @@ def test_perplexity_is_the_one_computed_by_hand(model: LanguageModel, prose: str
     assert found["tokens"] == 199
 
 
+@pytest.mark.parametrize("tokenizer", ["bytes", "pieces"])
+def test_a_step_that_is_no_text_changes_nothing(small: Settings, prose: str, tokenizer: str) -> None:
+    model = LanguageModel(**small, tokenizer=tokenizer, tied=False, updates=2).fit(prose)
+    one, other = model.session(), model.session()
+    for session in (one, other):
+        session.step({"text": "the gates"})
+    with pytest.raises(TextError, match="no UTF-8 form at character 1"):
+        one.step({"text": "a\ud83d"})
+    assert one.step({"text": " are"}) == other.step({"text": " are"})
+
+
 def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary(model: LanguageModel, prose: str) -> None:
     for weight in model.network.parameters():
         torch.nn.init.zeros_(weight)

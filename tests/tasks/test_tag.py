@@ -16,7 +16,7 @@ import torch
 
 import gatewright as gw
 from gatewright.tasks import trainer
-from gatewright.tasks.errors import DataError, FolderError, SettingsError, TaskError
+from gatewright.tasks.errors import DataError, FolderError, SettingsError, TaskError, TextError
 from gatewright.tasks.progress import Silent
 from gatewright.tasks.run_folder import RunFolder
 from gatewright.tasks.tag.data import Sentences
@@ -26,6 +26,7 @@ from gatewright.tasks.tag.network import TagNetwork
 from gatewright.tasks.tag.settings import TagSettings
 from gatewright.tasks.tag.spans import follows
 from gatewright.tasks.tag.tagger import Tagger
+from gatewright.tasks.tuning.tune import OneOf
 
 SIZES = {"hidden_size": 12, "embedding_size": 10, "character_size": 6, "character_hidden": 6}
 SMALL = {**SIZES, "batch_size": 8, "warmup": 2}
@@ -110,6 +111,9 @@ def test_answers_are_json(learnt):
             learnt.answer([wrong])
     with pytest.raises(DataError, match="sentence 0: no word in it"):
         learnt.answer([{"text": "  "}])
+    for wrong in ({"text": "to \ud83d"}, {"words": ["to", "\ud83d"]}):  # which an answer in UTF-8 could not repeat
+        with pytest.raises(TextError, match="no UTF-8 form"):
+            learnt.answer([wrong])
 
 
 @pytest.mark.parametrize(
@@ -270,7 +274,7 @@ def test_a_validation_part_is_drawn_by_the_seed():
 
 
 def test_several_processes_share_a_batch():
-    """The shares of two processes are the batch of one, and their counts add up."""
+    """The shares of some processes are the batch of one, and the mean of their losses is its loss."""
     model = fitted()
 
     class Fabric:
@@ -280,18 +284,62 @@ def test_several_processes_share_a_batch():
             self.global_rank, self.world_size = rank, world
 
     job = object.__new__(Tagger.job_type)
-    job.prepared, job.size, job.seed, job._order = model.prepared, 8, 0, (-1, [])
-    whole = job.batch(0, 1, Fabric(0, 1))
-    shares = [job.batch(0, 1, Fabric(rank, 2)) for rank in (0, 1)]
-    assert sorted(whole.lengths.tolist()) == sorted(n for share in shares for n in share.lengths.tolist())
-    assert int(whole.words.sum()) == sum(int(share.words.sum()) for share in shares)
+    job.prepared, job.settings, job.size, job.seed, job._order = model.prepared, model.settings, 8, 0, (-1, [])
+    for world in (2, 3):  # of 8 sentences, 4 and 4, or 3, 3 and 2
+        whole = job.batch(0, 1, Fabric(0, 1))
+        shares = [job.batch(0, 1, Fabric(rank, world)) for rank in range(world)]
+        assert sorted(whole[0].lengths.tolist()) == sorted(n for share, _ in shares for n in share.lengths.tolist())
+        assert int(whole[0].words.sum()) == sum(int(share.words.sum()) for share, _ in shares)
+        one, *parts = (job.loss(model.network.eval(), batch, None) for batch in (whole, *shares))
+        assert np.mean([part.loss.item() for part in parts]) == pytest.approx(one.loss.item(), rel=1e-5)
+        assert sum(part.items for part in parts) == one.items == int(whole[0].lengths.sum())
+        assert sum(part.weight for part in parts) == pytest.approx(8) and one.weight == 8
+
+
+def test_the_training_loss_is_of_a_sentence_as_that_of_validation():
+    still = {"dropout": 0.0, "word_dropout": 0.0, "learning_rate": 1e-12}
+    (row,) = Tagger(**SMALL, **still, epochs=1, evaluate_every=8).fit(*TRAIN, validation=TRAIN).metrics["history"]
+    assert row["train_loss"] == pytest.approx(row["loss"], rel=1e-6)
+    assert row["items"] == sum(map(len, TRAIN[0]))  # words
+
+
+def columns(path: Path, part: Any) -> str:
+    """Sentences as a file of columns."""
+    lines = [[*map("\t".join, zip(words, tags, strict=True)), ""] for words, tags in zip(*part[:2], strict=True)]
+    path.write_text("\n".join(line for sentence in lines for line in sentence))
+    return path.name
+
+
+def test_a_run_finds_its_vectors_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data, out = columns(tmp_path / "data.txt", TRAIN), tmp_path / "m"
+    (tmp_path / "vectors.txt").write_text("".join(f"{word} 0.5 -1 2\n" for word in ("fly", "fares", "rome")))
+    begun = Tagger(**SMALL, updates=2, vectors="vectors.txt").fit(data, out=out)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert Tagger.resume(out, updates=3).metrics["updates"] == 3
+    assert "most frequent" in Tagger.load(out).report().html()
+    with pytest.raises(DataError, match=r"vectors\.txt: cannot be read"):
+        Tagger.resume(out, updates=4, vectors="vectors.txt")
+    (tmp_path / "vectors.txt").rename("vectors.txt")  # it has moved, and is given again
+    assert Tagger.resume(out, updates=4, vectors="vectors.txt").metrics["updates"] == 4
+    assert begun.get_params()["vectors"] == "vectors.txt"
+
+
+def test_a_path_as_a_string_is_tuned_on(tmp_path):
+    pytest.importorskip("optuna", reason="optuna is not installed")
+    columns(tmp_path / "data.txt", TRAIN)
+    sources = {"data": str(tmp_path / "data.txt"), "validation": str(tmp_path / "data.txt")}
+    model = Tagger(**SMALL, updates=2).tune(1, sources, search={"hidden_size": OneOf(6)}, out=tmp_path / "m")
+    assert Tagger(**SMALL).tune(1, {}, out=tmp_path / "m", resume=True).tuning == model.tuning  # found again
 
 
 @pytest.mark.slow
 def test_two_processes_train_as_one():
     how = {**SMALL, "epochs": 1, "evaluate_every": 4, "dropout": 0.0, "word_dropout": 0.0, "accelerator": "cpu"}
     one, two = (Tagger(**how, devices=n).fit(*TRAIN, validation=VALID).metrics["history"] for n in (1, 2))
-    assert [row["loss"] for row in two] == pytest.approx([row["loss"] for row in one], rel=1e-5)
+    for name in ("loss", "train_loss", "items"):
+        assert [row[name] for row in two] == pytest.approx([row[name] for row in one], rel=1e-5)
 
 
 def test_it_is_an_estimator_of_scikit_learn():

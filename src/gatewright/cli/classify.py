@@ -51,16 +51,18 @@ def predict(
 def classes(folder: Folder, data: Sequences, device: Device = "cpu") -> None:
     """Precision, recall and F1 of every class, and how early the classes are known."""
     with exit_codes():
-        from rich.table import Table
+        from rich.table import Column, Table
+        from rich.text import Text  # names are not markup
 
         model = Classifier.load(folder).to(device)
         if model.settings.kind == "regression":
             raise DataError(f"{folder}: a regression has no classes; take gatewright classify evaluate")
         rows, names = model.by_class(data), [str(name) for name in model.classes_]
-        table = Table("class", "precision", "recall", "F1", "sequences", *(f"as {name}" for name in names))
+        taken_as = [Column(Text(f"as {name}")) for name in names]
+        table = Table("class", "precision", "recall", "F1", "sequences", *taken_as)
         for row, taken in zip(rows, model.confusion(data), strict=True):
             figures = [f"{row[name]:.4f}" for name in ("precision", "recall", "f1")]
-            table.add_row(str(row["class"]), *figures, str(row["sequences"]), *map(str, taken))
+            table.add_row(Text(str(row["class"])), *figures, str(row["sequences"]), *map(str, taken))
         show(table)
         early = Table("share seen", "accuracy")
         for share, accuracy in model.early(data):

@@ -16,6 +16,7 @@ from gatewright.tasks.folder import REPORT
 from gatewright.tasks.language.sampling import Sampling
 from gatewright.tasks.language.settings import LanguageSettings
 from gatewright.tasks.settings import TrainingSettings
+from gatewright.tasks.table.write import check_folder
 
 __all__ = ["app"]
 
@@ -25,7 +26,6 @@ TextArgument = Annotated[
     Path | None,
     typer.Argument(help="A file or folder of text; default: the Python reference inside Python."),
 ]
-Pattern = Annotated[str, typer.Option("--files", help="Which files of a folder of text.")]
 
 
 @app.command()
@@ -65,11 +65,13 @@ def report(
     folder: Folder,
     text: Annotated[Path | None, typer.Argument(help="The text of the training, where it has moved.")] = None,
     valid: Annotated[Path | None, typer.Option(help="Its validation text, where it had one of its own.")] = None,
-    files: Pattern = "*",
+    files: Annotated[str | None, typer.Option(help="Which files of a folder (default: those of the training).")] = None,
     out: Annotated[Path | None, typer.Option(help="The page to write (default: report.html in the folder).")] = None,
 ) -> None:
     """Write the report of a model's training again: scores, curves, examples, gates."""
     with exit_codes():
+        if out is not None:
+            check_folder(out)
         page = LanguageModel.load(folder).report(text, validation=valid, pattern=files)
         print(page.save(out or folder / REPORT), flush=True)
 

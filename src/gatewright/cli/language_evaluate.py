@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,10 @@ import typer
 from gatewright.cli.errors import exit_codes
 from gatewright.cli.training import Device, Folder, show
 from gatewright.tasks import Cache, Dynamic, LanguageModel, SettingsError
+from gatewright.tasks.checkpoint import replace_file
+from gatewright.tasks.folder import json_bytes
 from gatewright.tasks.progress import metrics_table
+from gatewright.tasks.table.write import check_folder
 
 __all__ = ["evaluate"]
 
@@ -47,10 +49,16 @@ def evaluate(
 ) -> None:
     """Loss and perplexity on a text, its state carried from the first token to the last."""
     with exit_codes():
+        if json_out is not None:
+            check_folder(json_out)
         caching = _given(theta=cache_theta, weight=cache_weight)
         following = _given(learning_rate=dynamic_rate, decay=dynamic_decay, steps=dynamic_steps)
         _refuse_alone("--cache", cache, caching, "--cache-theta and --cache-weight")
         _refuse_alone("--dynamic", dynamic, following, "--dynamic-rate, --dynamic-decay and --dynamic-steps")
+        if cache is not None and dynamic is not None:
+            raise SettingsError("--cache, --dynamic: expected a cache or dynamic evaluation, got both; leave one out")
+        if training is not None and dynamic != "rms":
+            raise SettingsError("--training: is for --dynamic rms alone; add that, or leave it out")
         if choose_on is not None and (caching or following or (cache is None and dynamic is None)):
             raise SettingsError(
                 "--choose-on: chooses what --cache N or --dynamic KIND leave open; give one of them alone"
@@ -69,7 +77,7 @@ def evaluate(
         figures |= {f"{type(used).__name__.lower()} {n}": v for n, v in used.to_dict().items()} if used else {}
         show(metrics_table(f"{folder} on {text or 'the default text'}", figures))
         if json_out is not None:
-            json_out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+            replace_file(json_out, json_bytes(figures))
 
 
 def _given(**values: Any) -> dict[str, Any]:

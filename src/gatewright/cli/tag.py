@@ -69,12 +69,13 @@ def types(
 ) -> None:
     """Precision, recall and F1 of each type of span, as conlleval counts them; of each tag where they mark no spans."""
     from rich.table import Table
+    from rich.text import Text
 
     with exit_codes():
         table = Table("type", *(name for name in ("precision", "recall", "F1", "true", "predicted")))
         for kind, score in Tagger.load(folder).to(device).by_type(data).items():
             shares = (f"{100 * share:.2f}" for share in (score.precision, score.recall, score.f1))
-            table.add_row(kind, *shares, str(score.gold), str(score.predicted))
+            table.add_row(Text(kind), *shares, str(score.gold), str(score.predicted))
         show(table)
 
 

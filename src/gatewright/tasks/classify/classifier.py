@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from gatewright.tasks.classify.batches import by_length, padded
-from gatewright.tasks.classify.data import ClassifyPrepared, as_inputs, as_sequences, prepare, reading, targets_of
+from gatewright.tasks.classify.data import ClassifyPrepared, as_inputs, as_sequences, prepare, targets_of
 from gatewright.tasks.classify.job import ClassifyJob
 from gatewright.tasks.classify.metrics import class_table, confusion_of, from_predictions
 from gatewright.tasks.classify.network import ClassifyNetwork
@@ -90,8 +90,13 @@ class Classifier(Estimator):
         Raises:
             DataError, SettingsError, FolderError; TrainingError where the loss is no number.
         """
-        sources = {"data": X, "labels": y, "validation": validation, "groups": groups, "lengths": lengths}
+        sources = self._sources(X, y, validation=validation, groups=groups, lengths=lengths)
         return self._fit(sources, out=out, overwrite=overwrite, progress=progress)
+
+    def _sources(
+        self, X: Any = None, y: Any = None, *, data: Any = None, labels: Any = None, **others: Any
+    ) -> dict[str, Any]:
+        return {"data": data if X is None else X, "labels": labels if y is None else y, **others}
 
     @classmethod
     def resume(  # type: ignore[override]
@@ -188,7 +193,7 @@ class Classifier(Estimator):
             logits, ends = self.network.running(x, lengths)
             for k, share in enumerate(shares):
                 at = (torch.ceil(ends * share).long() - 1).clamp(min=0)
-                found[k, chosen] = logits[at, torch.arange(len(chosen))].double().cpu().numpy()
+                found[k, chosen] = logits[at, torch.arange(len(chosen))].cpu().double().numpy()
         return list(found)
 
     def _measure(self, found: np.ndarray, targets: np.ndarray) -> float:
@@ -211,36 +216,36 @@ class Classifier(Estimator):
         """Logits (n, C), in the order of the sequences."""
         found = np.zeros((len(inputs), self.network.decoder.out_features))
         for chosen, x, lengths in self._batches(inputs):
-            found[chosen] = self.network(x, lengths).double().cpu().numpy()
+            found[chosen] = self.network(x, lengths).cpu().double().numpy()
         return found
 
     def _batches(self, inputs: Sequences) -> Any:
-        network, device = self.network.eval(), self.device
+        device = self.network.eval().decoder.weight.device
         with torch.no_grad():
             for chosen in by_length(inputs.lengths, 256):
                 x, lengths = padded([inputs[int(k)] for k in chosen])
-                yield chosen, x.to(device, network.mean.dtype if x.is_floating_point() else None), lengths.to(device)
+                yield chosen, x.to(device), lengths.to(device)
 
     def read(self, X: Any, *, lengths: Any = None) -> Sequences:
         """Data as this model reads them, without labels: what `predict` takes, and the names of the sequences."""
-        return as_sequences(X, self._reading(), lengths=lengths, labelled=False)
+        return self._more(X, lengths=lengths, labelled=False)
 
     def _inputs(self, X: Any, lengths: Any = None) -> Sequences:
         return as_inputs(self.read(X, lengths=lengths), self._made(self.config))
 
     def _labelled(self, X: Any, y: Any, lengths: Any) -> tuple[Sequences, np.ndarray]:
-        config = self._made(self.config)
-        found = as_sequences(X, self._reading(), y, lengths=lengths)
+        config, found = self._made(self.config), self._more(X, y, lengths=lengths)
         if found.labels is None:
             raise DataError(f"{found.name}: no labels; give one for each sequence")
         return as_inputs(found, config), targets_of(found, config["labels"])
 
-    def _reading(self) -> ClassifySettings:
-        """The settings by which data are read: recordings come at the model's rate."""
+    def _more(self, X: Any, y: Any = None, **how: Any) -> Sequences:
+        """More data of the same kind: recordings at the model's rate, of tables the columns that it was trained on."""
         config = self._made(self.config)
-        audio = config.get("audio")
+        audio, columns = config.get("audio"), config["features"] if config["input"] == "numbers" else ()
         changes = {"audio": audio["kind"], "sample_rate": audio["rate"]} if audio else {}
-        return reading(self.settings.replace(**changes), config["features"])
+        settings = self.settings.replace(group=None, **changes)  # groups are for training alone
+        return as_sequences(X, settings, y, features=columns, **how)
 
     # -- what the base asks for ----------------------------------------------------------------------------------
 
@@ -260,7 +265,8 @@ class Classifier(Estimator):
             pair = validation if isinstance(validation, tuple) else (validation, None)
             if len(pair) != 2:
                 raise SettingsError(f"validation: expected (X, y) or a path, got a tuple of {len(pair)}")
-            held = as_sequences(pair[0], reading(self.settings, found.features), pair[1])
+            columns = found.features if found.kind == "numbers" else ()
+            held = as_sequences(pair[0], self.settings.replace(group=None), pair[1], features=columns)
         return prepare(found, held, self.settings, self.training.seed, config)
 
     def _findings(self, prepared: ClassifyPrepared | None) -> Findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from gatewright.tasks.errors import DataError
 from gatewright.tasks.task_job import Prepared
 from gatewright.tasks.tokenizers import TOKENIZERS, load_tokenizer
 
-__all__ = ["ClassifyPrepared", "as_inputs", "as_sequences", "prepare", "reading", "split"]
+__all__ = ["ClassifyPrepared", "as_inputs", "as_sequences", "prepare", "split"]
 
 RATE = 16_000  # of waveforms in memory whose rate is not said
 
@@ -42,16 +43,22 @@ def as_sequences(
     groups: Any = None,
     lengths: Any = None,
     labelled: bool = True,
+    features: Sequence[str] = (),
 ) -> Sequences:
-    """Whatever a user has, as `Sequences`: a path, paths of recordings, a frame, arrays, a padded array, texts."""
+    """Whatever a user has, as `Sequences`: a path, paths of recordings, a frame, arrays, a padded array, texts.
+
+    features: the columns that are read of a table, in that order, where a model knows them (default: as the settings
+    say). Arrays have no names, so theirs are taken as they stand.
+    """
     if isinstance(data, Sequences):
         return data if labels is None and groups is None else with_labels(data, labels, groups)
     if isinstance(data, os.PathLike):
-        return with_labels(read_sequences(Path(data), settings, labelled=labelled and labels is None), labels, groups)
+        found = read_sequences(Path(data), settings, labelled=labelled and labels is None, features=features)
+        return with_labels(found, labels, groups)
     if isinstance(data, str):
         raise DataError("data: got a string; a path is given as pathlib.Path(…), texts as a list of strings")
     if hasattr(data, "columns") or isinstance(data, dict):
-        found = sequences_of_table(data, settings, labelled=labelled and labels is None)
+        found = sequences_of_table(data, settings, labelled=labelled and labels is None, features=features)
         return with_labels(found, labels, groups)
     if hasattr(data, "detach"):
         data = data.detach().cpu().numpy()
@@ -60,21 +67,6 @@ def as_sequences(
             return _in_memory(list(data), settings, labels, groups)
         return from_padded(data, lengths, labels=labels, groups=groups)
     return _in_memory(list(data), settings, labels, groups)
-
-
-def reading(settings: ClassifySettings, features: Sequence[str]) -> ClassifySettings:
-    """The settings for more data of the same kind: the same columns, and no groups, which training alone asks for.
-
-    >>> reading(ClassifySettings(group="who"), ("a", "b")).features
-    'a,b'
-    """
-    named = [name for name in features if not is_number_of(name)]
-    return settings.replace(group=None, features=",".join(named) or None)
-
-
-def is_number_of(name: str) -> bool:
-    """Whether a feature has no name of its own: x0, x1, …"""
-    return name.startswith("x") and name[1:].isdigit()
 
 
 def _in_memory(items: list[Any], settings: ClassifySettings, labels: Any, groups: Any) -> Sequences:
@@ -105,10 +97,6 @@ def as_inputs(found: Sequences, config: dict[str, Any]) -> Sequences:
             f"{found.name}: {len(found.features)} features ({', '.join(found.features[:8])}), and the model was "
             f"trained on {len(config['features'])} ({', '.join(config['features'][:8])}); give it those, in that order"
         )
-    named = [f for f in config["features"] if not is_number_of(f)]
-    if named and found.features != tuple(config["features"]) and set(found.features) == set(config["features"]):
-        order = [found.features.index(f) for f in config["features"]]
-        return replace(found, values=found.values[:, order], features=tuple(config["features"]))
     return found
 
 
@@ -161,7 +149,8 @@ def prepare(
     if config is None:
         config = _inputs_config(parts[0], settings) | {"labels": labels, "target": None}
         if labels is None:
-            config["target"] = {"mean": float(answers[0].mean()), "scale": float(answers[0].std()) or 1.0}
+            scale = float(answers[0].std()) if np.ptp(answers[0]) else 1.0
+            config["target"] = {"mean": float(answers[0].mean()), "scale": scale}
     inputs = [as_inputs(part, config) for part in parts]
     if config["input"] != "tokens" and "mean" not in config:
         config |= scales(inputs[0].values, settings)
@@ -174,9 +163,6 @@ def _labels(found: Sequences, settings: ClassifySettings) -> list[Any] | None:
     """The classes, sorted; None for regression."""
     assert found.labels is not None
     if settings.kind == "regression":
-        if found.labels.dtype.kind not in "biuf":
-            first = found.labels.tolist()[0]
-            raise DataError(f"{found.name}: expected numbers to regress on, got labels such as {first!r}")
         return None
     if found.labels.dtype.kind == "f" and len(np.unique(found.labels)) > max(20, len(found) // 2):
         raise DataError(
@@ -190,10 +176,15 @@ def _labels(found: Sequences, settings: ClassifySettings) -> list[Any] | None:
 
 
 def targets_of(found: Sequences, labels: Sequence[Any] | None) -> np.ndarray:
-    """Numbers of classes, (n,) int64, or the numbers themselves. Raises `DataError` for a label that is no class."""
+    """Numbers of classes, (n,) int64, or the numbers themselves. Raises `DataError` for a label that is no class, or no
+    number.
+
+    >>> targets_of(from_arrays([[1.0], [2.0]], labels=["0.5", "2"]), None).tolist()
+    [0.5, 2.0]
+    """
     assert found.labels is not None
     if labels is None:
-        return found.labels.astype(np.float64)
+        return np.array([_number(found, k, label) for k, label in enumerate(found.labels.tolist())], np.float64)
     number = {label: k for k, label in enumerate(labels)}
     given = found.labels.tolist()
     for k, label in enumerate(given):
@@ -204,6 +195,19 @@ def targets_of(found: Sequences, labels: Sequence[Any] | None) -> np.ndarray:
                 f"({known}); correct it, or train on data that have it"
             )
     return np.array([number[label] for label in given], np.int64)
+
+
+def _number(found: Sequences, index: int, label: Any) -> float:
+    try:
+        number = float(label)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(
+            f"{found.name}: {found.called(index)}: expected a number to regress on, got the label {label!r}; "
+            "correct it, or take kind 'classification'"
+        )
+    return number
 
 
 def _inputs_config(train: Sequences, settings: ClassifySettings) -> dict[str, Any]:
@@ -225,7 +229,7 @@ def _inputs_config(train: Sequences, settings: ClassifySettings) -> dict[str, An
 def scales(values: np.ndarray, settings: ClassifySettings) -> dict[str, Any]:
     """Mean and standard deviation of every feature, in float64; a constant one is left in its units."""
     mean, scale = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
-    scale = np.where(scale > 1e-6 * np.maximum(1, np.abs(mean)), scale, 1.0)
+    scale = np.where(scale > 1e-6 * np.abs(mean), scale, 1.0)
     if settings.normalize == "none":
         mean, scale = np.zeros_like(mean), np.ones_like(scale)
     return {"mean": mean.tolist(), "scale": scale.tolist()}

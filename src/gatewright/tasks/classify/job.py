@@ -35,6 +35,7 @@ class ClassifyJob(TaskJob):
         super().__init__(plan)
         data: ClassifyPrepared = self.prepared
         self.data, self.classes = data, data.config["labels"]
+        self.targets = standard(data.train_targets, data.config["target"])
         self.size = self.batch_size(len(data.train))
         self.changes = Changes(self.settings, data.config)
         self.drawn = equal_chances(data.train_targets) if self.settings.balance == "sampling" else None
@@ -57,19 +58,20 @@ class ClassifyJob(TaskJob):
             chosen = np.resize(chosen, fabric.world_size)
         mine, share = chosen[fabric.global_rank :: fabric.world_size], len(chosen) / fabric.world_size
         seed = [self.plan.training.seed, epoch, index]
-        made = batch_of(self.data.train, self.data.train_targets, mine, self.changes, seed, share)
+        made = batch_of(self.data.train, self.targets, mine, self.changes, seed, share)
         x, lengths, targets = (t.to(fabric.device) for t in made[:3])
-        return Batch(x, lengths, targets, share)
+        # Here, for Fabric casts what enters the network to half precision where the weights have it.
+        return Batch(self.network.standard(x, lengths), lengths, targets, share)
 
     def loss(self, network: nn.Module, batch: Batch, carried: Any) -> Result:  # noqa: ARG002 - nothing is carried
-        losses = self.losses(network(batch.x, batch.lengths), batch.targets)
+        losses = self.losses(network(batch.x, batch.lengths, standard=True), batch.targets)
         return Result(losses.sum() / batch.share, len(losses))  # its mean over processes is that of the whole batch
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Of each sequence in training: cross-entropy in nats, or the squared error in standard deviations."""
-        if self.classes is None:
-            return (logits[:, 0].float() - standard(self.network, targets)).square()
         logits = logits if logits.dtype == torch.float64 else logits.float()
+        if self.classes is None:
+            return (logits[:, 0] - targets).square()
         weight = None if self.weights is None else self.weights.to(logits)
         found = F.cross_entropy(logits, targets, reduction="none", label_smoothing=self.settings.label_smoothing)
         return found if weight is None else found * weight[targets]
@@ -82,14 +84,14 @@ class ClassifyJob(TaskJob):
         with torch.no_grad(), fabric.autocast():
             for chosen in batches[fabric.global_rank :: fabric.world_size]:
                 batch = batch_of(data, self.data.valid_targets, chosen, None, [], len(chosen))
-                targets = batch.targets.to(fabric.device)
-                logits = self.network(batch.x.to(fabric.device), batch.lengths.to(fabric.device)).double()
+                targets = batch.targets
+                logits = self.network(batch.x.to(fabric.device), batch.lengths.to(fabric.device)).cpu().double()
                 if self.classes is None:
-                    sums += _errors(self.network, logits[:, 0], targets)
+                    sums += _errors(logits[:, 0], targets, self.data.config["target"])
                 else:
                     nats = F.cross_entropy(logits, targets, reduction="sum")
                     sums[:2] += torch.tensor([nats.item(), len(targets)], dtype=torch.float64)
-                    confusion += torch.bincount((targets * size + logits.argmax(-1)).cpu(), minlength=size * size)
+                    confusion += torch.bincount(targets * size + logits.argmax(-1), minlength=size * size)
         sums, confusion = all_reduce(fabric, sums), all_reduce(fabric, confusion)
         if self.classes is None:
             return from_errors(*sums.tolist(), scale=self.data.config["target"]["scale"])
@@ -116,14 +118,18 @@ def class_weights(targets: np.ndarray, classes: list[Any]) -> Tensor:
     return torch.from_numpy(len(targets) / (len(np.unique(targets)) * counts))
 
 
-def standard(network: Any, targets: Tensor) -> Tensor:
-    """Numbers in standard deviations from their mean over the training data."""
-    return ((targets - network.target[0]) / network.target[1]).to(network.target.dtype)
+def standard(targets: np.ndarray, target: dict[str, float] | None) -> np.ndarray:
+    """What is trained on: numbers of classes as they are; numbers in standard deviations from their mean over the
+    training data, subtracted in float64, for they may be large and hardly differ.
+
+    target: the mean and the scale of numbers, None of classes.
+    """
+    return targets if target is None else ((targets - target["mean"]) / target["scale"]).astype(np.float32)
 
 
-def _errors(network: Any, outputs: Tensor, targets: Tensor) -> Tensor:
+def _errors(outputs: Tensor, targets: Tensor, target: dict[str, float]) -> Tensor:
     """Sums over sequences: their number, error², |error|, and the targets and their squares, seen from their mean."""
-    mean, scale = network.target.double()
-    error, centred = mean + scale * outputs - targets, targets - mean
+    centred = targets - target["mean"]
+    error = target["scale"] * outputs - centred
     sums = [torch.ones_like(error), error.square(), error.abs(), centred, centred.square()]
-    return torch.stack([s.sum() for s in sums]).cpu()
+    return torch.stack([s.sum() for s in sums])

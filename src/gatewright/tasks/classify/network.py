@@ -20,23 +20,21 @@ __all__ = ["ClassifyNetwork", "Convolution", "Pooling"]
 
 
 class ClassifyNetwork(nn.Module):
-    """From sequences as they were measured to a logit for each class, or to one number; time first.
+    """From sequences as they were measured to a logit for each class, or to one number (in standard deviations of the
+    training targets from their mean); time first.
 
     cell: a `gw.Cell`. config: what the model knows of the data: "features", "mean" and "scale" of numbers, or
-    "vocabulary"; "labels", or "target" with mean and scale. Raises `SettingsError` where settings contradict data.
+    "vocabulary"; "labels". Raises `SettingsError` where settings contradict data.
     """
-
-    mean: Tensor
-    scale: Tensor
-    target: Tensor
 
     def __init__(self, cell: Any, settings: ClassifySettings, config: dict[str, Any]) -> None:
         super().__init__()
         s = self.settings = settings
         self.tokens, self.classes = config["input"] == "tokens", config.get("labels")
         self.embedding = nn.Embedding(config["vocabulary"], s.embedding_size) if self.tokens else None
-        self.register_buffer("mean", torch.tensor(config.get("mean") or [0.0]), persistent=False)
-        self.register_buffer("scale", torch.tensor(config.get("scale") or [1.0]), persistent=False)
+        # No buffers, which would become bfloat16 where the weights do: a feature may be large and hardly vary.
+        self.mean = torch.tensor(config.get("mean") or [0.0], dtype=torch.float64)
+        self.scale = torch.tensor(config.get("scale") or [1.0], dtype=torch.float64)
         width = s.embedding_size if self.tokens else len(config["features"])
         width *= s.stack
         layers = []
@@ -48,14 +46,15 @@ class ClassifyNetwork(nn.Module):
         features = self.recurrent.output_size
         self.pool = Pooling(s.pooling, features, bidirectional=s.bidirectional)
         self.decoder = nn.Linear(features, len(config["labels"]) if config.get("labels") else 1)
-        scale = config.get("target") or {"mean": 0.0, "scale": 1.0}
-        self.register_buffer("target", torch.tensor([scale["mean"], scale["scale"]]), persistent=False)
         if not self.tokens and len(self.mean) not in (1, len(config["features"])):
             raise SettingsError("config: mean and features do not fit together; train the model again")
 
-    def forward(self, x: Tensor, lengths: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
-        """Logits of whole sequences: features (T, B, F) or tokens (T, B), of which the first `lengths` steps count."""
-        y, ends = self.outputs(x, lengths)
+    def forward(self, x: Tensor, lengths: Int64[Tensor, " B"], *, standard: bool = False) -> Float[Tensor, "B C"]:
+        """Logits of whole sequences: features (T, B, F) or tokens (T, B), of which the first `lengths` steps count.
+
+        standard: whether x has been through `standard` already.
+        """
+        y, ends = self.outputs(x, lengths, standard=standard)
         return self.decoder(F.dropout(self.pool(y, ends), self.settings.dropout, self.training))
 
     def running(self, x: Tensor, lengths: Int64[Tensor, " B"]) -> tuple[Float[Tensor, "S B C"], Int64[Tensor, " B"]]:
@@ -76,9 +75,13 @@ class ClassifyNetwork(nn.Module):
         if self.settings.normalize == "sequence":
             raise SettingsError("normalize 'sequence': needs the whole sequence; train with normalize 'data'")
 
-    def outputs(self, x: Tensor, lengths: Int64[Tensor, " B"]) -> tuple[Float[Tensor, "S B H"], Int64[Tensor, " B"]]:
+    def outputs(
+        self, x: Tensor, lengths: Int64[Tensor, " B"], *, standard: bool = False
+    ) -> tuple[Float[Tensor, "S B H"], Int64[Tensor, " B"]]:
         """What the recurrent layers give at each of their steps, and how many steps each sequence has there."""
-        x = self.features(x, lengths)
+        x = x if standard else self.standard(x, lengths)
+        if self.embedding is not None:
+            x = self.embedding(x)
         if self.settings.stack > 1:
             x, lengths = stacked(x, lengths, self.settings.stack)
         for layer in self.front:
@@ -87,19 +90,23 @@ class ClassifyNetwork(nn.Module):
             x = F.dropout(x, self.settings.dropout, self.training)
         return self.recurrent(self.enter(x), lengths=lengths)[0], lengths
 
-    def features(self, x: Tensor, lengths: Int64[Tensor, " B"]) -> Float[Tensor, "T B F"]:
-        """Embedded tokens, or features at mean 0 and deviation 1; 0 behind the ends."""
-        if self.embedding is not None:
-            return self.embedding(x)
-        x, inside = x.to(self.mean.dtype), valid(x, lengths)
+    def standard(self, x: Tensor, lengths: Int64[Tensor, " B"]) -> Tensor:
+        """Features at mean 0 and deviation 1, and 0 behind the ends, in the weights' precision; tokens as they are.
+
+        It is reckoned in float32 at least, so the cast to half precision comes behind it.
+        """
+        if self.tokens:
+            return x
+        kind = self.decoder.weight.dtype
+        x = x.to(torch.promote_types(kind, torch.float32))
+        mean, scale = (numbers.to(x.dtype).to(x.device) for numbers in (self.mean, self.scale))
+        x, inside = (x - mean) / scale, valid(x, lengths)
         if self.settings.normalize == "sequence":
             count = lengths.clamp(min=1)[:, None]
             mean = (x * inside).sum(0) / count
             variance = ((x - mean).square() * inside).sum(0) / count
             x = (x - mean) / (variance + 1e-5).sqrt()
-        else:
-            x = (x - self.mean) / self.scale
-        return x * inside
+        return (x * inside).to(kind)
 
 
 def recurrent_layers(cell: Any, width: int, s: ClassifySettings) -> tuple[nn.Module, Any]:
@@ -184,9 +191,10 @@ class Pooling(nn.Module):
 
     def weights(self, y: Float[Tensor, "... H"]) -> Float[Tensor, "... 1"]:
         """Before they are made to add up to 1, in float64; |score| is at most Σ|v|, so that none is above 1."""
+        kind = torch.float32 if y.device.type == "mps" else torch.float64  # which Apple's GPUs do not have
         if self.vector is None:
-            return torch.ones_like(y[..., :1], dtype=torch.float64)
-        return (self.score(y).double() - self.vector.weight.abs().sum()).exp()
+            return torch.ones_like(y[..., :1], dtype=kind)
+        return (self.score(y).to(kind) - self.vector.weight.abs().sum()).exp()
 
     def score(self, y: Float[Tensor, "... H"]) -> Float[Tensor, "... 1"]:
         """v · tanh(W y + b)."""

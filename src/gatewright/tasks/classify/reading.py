@@ -23,16 +23,19 @@ SEQUENCE_COLUMNS = ("sequence", "series", "series_id", "unique_id", "id")
 LOOKED_FOR = "a .ts file, a .npz file, a table (.csv, .parquet), lines of label<TAB>text, or a folder of recordings"
 
 
-def read_sequences(path: Path, settings: ClassifySettings, *, labelled: bool = True) -> Sequences:
+def read_sequences(
+    path: Path, settings: ClassifySettings, *, labelled: bool = True, features: Sequence[str] = ()
+) -> Sequences:
     """The sequences of a file or folder, by its ending.
 
-    labelled: whether labels must be there; for predictions they need not. Raises `DataError` with the place in the
-    file.
+    labelled: whether labels are read, and must be there; for predictions they are not. features: the columns of a
+    table that are read (default: as the settings say). Raises `DataError` with the place in the file.
     """
     name = path.name
     if path.is_dir():
-        tables = next(path.rglob("*.parquet"), None) is not None
-        return sequences_of_table(path, settings, labelled=labelled) if tables else _recordings(path, settings)
+        if next(path.rglob("*.parquet"), None) is None:
+            return _recordings(path, settings)
+        return sequences_of_table(path, settings, labelled=labelled, features=features)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected {LOOKED_FOR}")
     ending = "".join(path.suffixes[-2:]).lower().removesuffix(".gz").rpartition(".")[2]
@@ -42,12 +45,12 @@ def read_sequences(path: Path, settings: ClassifySettings, *, labelled: bool = T
         samples, rate = read_audio(path, settings.sample_rate)
         return from_arrays([samples], name=name, ids=[name], rate=rate)
     if ending in ("csv", "parquet", "pq", "feather", "arrow"):
-        return sequences_of_table(path, settings, folder=path.parent, labelled=labelled)
+        return sequences_of_table(path, settings, folder=path.parent, labelled=labelled, features=features)
     lines = _lines(path)
     if ending == "ts":
-        return _ts(lines, path, settings)
+        return _ts(lines, path, settings, labelled=labelled)
     if ending in ("txt", "tsv"):
-        return _labelled_lines(lines, path, labelled=labelled)
+        return _labelled_lines(lines, path, settings, labelled=labelled)
     raise DataError(f"{path}: a file of an unknown kind ({path.suffix or 'no ending'}); expected {LOOKED_FOR}")
 
 
@@ -61,19 +64,20 @@ def _lines(path: Path) -> list[str]:
     if not content.strip():
         raise DataError(f"{path}: the file is empty; expected {LOOKED_FOR}")
     try:
-        return content.decode("utf-8-sig").splitlines()
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise DataError(
             f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; convert the file, as with: "
             f"iconv -f latin1 -t utf-8"
         ) from error
+    return text.replace("\r\n", "\n").split("\n")  # not splitlines, which also splits at U+2028 and its like
 
 
 # -- sktime's .ts ----------------------------------------------------------------------------------------------
 
 
-def _ts(lines: Sequence[str], path: Path, settings: ClassifySettings) -> Sequences:
+def _ts(lines: Sequence[str], path: Path, settings: ClassifySettings, *, labelled: bool) -> Sequences:
     """One case a line: dimensions separated by `:`, values by commas, the class or the target number last."""
     rows = [(k, line.strip()) for k, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
     header = {line.split()[0].lower(): line.split()[1:] for _, line in rows if line.startswith("@")}
@@ -85,11 +89,12 @@ def _ts(lines: Sequence[str], path: Path, settings: ClassifySettings) -> Sequenc
     cases, labels = [], []
     for number, line in ((k, line) for k, line in rows if not line.startswith("@")):
         parts = line.split(":")
-        if has_label:
-            labels.append(_label(parts.pop(), path, number, settings))
+        label = parts.pop() if has_label else None
+        if label is not None and labelled:
+            labels.append(_label(label, path, number, settings))
         cases.append(_dimensions(parts, path, number))
     found = from_arrays(cases, name=path.name)
-    return with_labels(found, labels if has_label else None)
+    return with_labels(found, labels or None)
 
 
 def _dimensions(parts: Sequence[str], path: Path, number: int) -> np.ndarray:
@@ -127,8 +132,9 @@ def _npz(path: Path, settings: ClassifySettings, *, labelled: bool) -> Sequences
     values = next((there[key] for key in ("samples", "values", "signals", "x", "X") if key in there), None)
     if values is None:
         raise DataError(f"{path}: has {', '.join(there) or 'no arrays'}; expected samples, offsets and label")
-    labels = next((there[key] for key in (settings.label, "label", "labels", "y") if key in there), None)
-    if labels is None and labelled:
+    known = [there[key] for key in (settings.label, "label", "labels", "y") if key in there]
+    labels = known[0] if known and labelled else None
+    if labelled and not known:
         raise DataError(f"{path}: has {', '.join(there)}, and no {settings.label}; name it with --label")
     groups = _named(there, settings.group, path)
     if "offsets" not in there:
@@ -157,19 +163,20 @@ def _named(there: dict[str, np.ndarray], group: str | None, path: Path) -> np.nd
 # -- text and recordings ---------------------------------------------------------------------------------------
 
 
-def _labelled_lines(lines: Sequence[str], path: Path, *, labelled: bool) -> Sequences:
+def _labelled_lines(lines: Sequence[str], path: Path, settings: ClassifySettings, *, labelled: bool) -> Sequences:
     labels, texts = [], []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         label, tab, text = line.partition("\t")
-        if not tab and not labelled:
-            label, text = "", line
-        elif not tab or not text.strip() or not label.strip():
+        if not labelled:
+            texts.append(text if tab else line)
+            continue
+        if not text.strip() or not label.strip():
             raise DataError(f"{path}, line {number}: expected label, a tab, and text; got {line[:40]!r}")
-        labels.append(label.strip())
+        labels.append(_label(label, path, number, settings))
         texts.append(text)
-    return from_arrays(texts, labels=labels if all(labels) else None, name=path.name)
+    return from_arrays(texts, labels=labels or None, name=path.name)
 
 
 def _recordings(folder: Path, settings: ClassifySettings) -> Sequences:
@@ -195,11 +202,16 @@ def _sound(files: Iterable[Path], labels: Any, groups: Any, name: str, settings:
 
 
 def sequences_of_table(
-    source: Any, settings: ClassifySettings, *, folder: Path = Path(), labelled: bool = True
+    source: Any,
+    settings: ClassifySettings,
+    *,
+    folder: Path = Path(),
+    labelled: bool = True,
+    features: Sequence[str] = (),
 ) -> Sequences:
     """Sequences of a table (a file or a frame): long, a row a step; or with a column of texts, or of recordings' files.
 
-    folder: against which the names of recordings are taken.
+    folder: against which the names of recordings are taken. labelled, features: as for `read_sequences`.
 
     >>> table = {"id": [1, 1, 2], "x": [0.1, 0.2, 0.3], "label": ["a", "a", "b"]}
     >>> found = sequences_of_table(table, ClassifySettings())
@@ -208,19 +220,21 @@ def sequences_of_table(
     """
     table = read_table(source)
     name = Path(table.name).name if isinstance(source, Path) else table.name
-    labels = None
-    if labelled or settings.label in table.columns:
-        labels = table.column(settings.label, "the label").to_pylist()
+    labels = table.column(settings.label, "the label").to_pylist() if labelled else None
     groups = None if settings.group is None else table.column(settings.group, "the group").to_pylist()
     if settings.text in table.columns:
         texts = [text or "" for text in table.texts(settings.text)]
         return from_arrays(texts, labels=labels, groups=groups, name=name)
     if settings.file in table.columns:
         return _sound([folder / (f or "") for f in table.texts(settings.file)], labels, groups, name, settings)
-    return _long(table, labels, groups, settings, name)
+    if not features and settings.features:
+        features = [column.strip() for column in settings.features.split(",")]
+    return _long(table, labels, groups, settings, name, features)
 
 
-def _long(table: Table, labels: Any, groups: Any, settings: ClassifySettings, name: str) -> Sequences:
+def _long(
+    table: Table, labels: Any, groups: Any, settings: ClassifySettings, name: str, features: Sequence[str]
+) -> Sequences:
     key = settings.sequence or next((c for c in SEQUENCE_COLUMNS if c in table.columns), None)
     if key is None:
         raise DataError(
@@ -233,8 +247,8 @@ def _long(table: Table, labels: Any, groups: Any, settings: ClassifySettings, na
         raise DataError(f"{name}, {row}: column {key!r} is empty; say which sequence the row belongs to")
     number: dict[Any, int] = {}
     place = np.array([number.setdefault(i, len(number)) for i in ids])
-    wanted = _features(table, key, settings, name)
-    matrix = _matrix(table, wanted, settings)
+    wanted = features or _others(table, key, settings, name)
+    matrix = _matrix(table, wanted, named=bool(features))
     matrix = matrix[_order(table, settings.order, name, place)]
     words = [str(i) for i in number]
     return from_arrays(
@@ -247,9 +261,8 @@ def _long(table: Table, labels: Any, groups: Any, settings: ClassifySettings, na
     )
 
 
-def _features(table: Table, key: str, settings: ClassifySettings, name: str) -> list[str]:
-    if settings.features:
-        return [column.strip() for column in settings.features.split(",")]
+def _others(table: Table, key: str, settings: ClassifySettings, name: str) -> list[str]:
+    """All columns that are nothing else."""
     taken = {key, settings.order, settings.label, settings.group}
     left = [column for column in table.columns if column not in taken]
     if not left:
@@ -257,11 +270,11 @@ def _features(table: Table, key: str, settings: ClassifySettings, name: str) -> 
     return left
 
 
-def _matrix(table: Table, wanted: Sequence[str], settings: ClassifySettings) -> np.ndarray:
+def _matrix(table: Table, wanted: Sequence[str], *, named: bool) -> np.ndarray:
     try:
         return np.stack([table.numbers(column, "a feature") for column in wanted], 1)
     except DataError as error:
-        if settings.features:
+        if named:
             raise
         raise DataError(
             f"{error}; every column is read as a feature but those of --sequence, --order, --label and --group: "

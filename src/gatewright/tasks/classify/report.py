@@ -81,8 +81,7 @@ def example_findings(model: Classifier, inputs: Sequences, name: str) -> Finding
         ]
     parts = [*kinds, *_drawn(model, inputs, 0, int(found[0].argmax()))]
     headline = [("prediction", told), ("steps", f"{inputs.lengths[0]:,}")]
-    target = int(found[0].argmax())
-    losses = _Losses(model.network, inputs, np.array([target]))
+    losses = _Losses(model.network, inputs, found.argmax(1))
     probe = Probe(model.network, losses, _axis(model, inputs), shown=60, about="The gates of this sequence.")
     title = f"{model.cell_name} on {name}"
     return Findings(title, "steps", headline, examples=[Section("Prediction", parts)], probe=probe)
@@ -237,7 +236,8 @@ def _drawn(model: Classifier, found: Sequences, index: int, output: int) -> list
     steps = Axis("step", low=-0.5, high=len(x) - 0.5)
     at = np.arange(len(x), dtype=float)
     if x.shape[1] > SIGNALS:
-        shifted = (x - x.mean(0)) / np.maximum(x.std(0), 1e-6)
+        deviation = x.std(0, dtype=np.float64)
+        shifted = (x - x.mean(0, dtype=np.float64)) / np.where(deviation > 0, deviation, 1.0)
         most = float(np.abs(shifted).max())
         heat = HeatMap(shifted.T[::-1], np.arange(len(x) + 1) - 0.5, Scale("signed", -most, most, "deviations"),
                        tuple(found.features[::-1]), of="feature")  # fmt: skip
@@ -262,40 +262,23 @@ def _coloured(model: Classifier, tokens: np.ndarray, counted: np.ndarray) -> str
 
 
 class _Whole(nn.Module):
-    """The network on whole sequences of known lengths, as a function of its input alone."""
+    """The network on whole sequences of known lengths, as a function of what `standard` gives."""
 
     def __init__(self, network: nn.Module, lengths: Tensor) -> None:
         super().__init__()
         self.network, self.lengths = network, lengths
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network(x, self.lengths)
+        return self.network(x, self.lengths, standard=True)
 
 
 def _saliency(model: Classifier, x: np.ndarray, output: int) -> np.ndarray:
     """(T,): the norm of the gradient of an output by each step of the input, features at deviation 1."""
     network, device = model.network.eval(), model.device
-    inputs, lengths = padded([x])
-    inputs = inputs.to(device, network.mean.dtype) if inputs.is_floating_point() else inputs.to(device)
-    whole = _Whole(network, lengths.to(device))
-    at = network.embedding
-    if at is not None:
-        found = gw.inside.sensitivity(whole, inputs, lambda logits: logits[:, output], at=at)
-    else:
-        scaled = _Scaled(whole, network.scale)
-        found = gw.inside.sensitivity(scaled, inputs / network.scale, lambda logits: logits[:, output])
-    return found[:, 0].double().cpu().numpy()
-
-
-class _Scaled(nn.Module):
-    """The same of features in standard deviations, so that a feature in small units does not count for more."""
-
-    def __init__(self, whole: nn.Module, scale: Tensor) -> None:
-        super().__init__()
-        self.whole, self.scale = whole, scale
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.whole(x * self.scale)
+    inputs, lengths = (t.to(device) for t in padded([x]))
+    whole, inputs = _Whole(network, lengths), network.standard(inputs, lengths)
+    found = gw.inside.sensitivity(whole, inputs, lambda logits: logits[:, output], at=network.embedding)
+    return found[:, 0].cpu().double().numpy()
 
 
 # -- inside ----------------------------------------------------------------------------------------------------
@@ -306,15 +289,14 @@ class _Losses:
 
     def __init__(self, network: Any, inputs: Sequences, targets: np.ndarray) -> None:
         self.network = network
-        device = network.mean.device
-        x, lengths = padded([inputs[k] for k in range(len(inputs))])
-        self.x = x.to(device, network.mean.dtype) if x.is_floating_point() else x.to(device)
-        self.lengths, self.targets = lengths.to(device), torch.from_numpy(targets).to(device)
+        device = network.decoder.weight.device
+        x, self.lengths = (t.to(device) for t in padded([inputs[k] for k in range(len(inputs))]))
+        self.x, self.targets = network.standard(x, self.lengths), torch.from_numpy(targets).to(device)
 
     def __call__(self) -> Tensor:
-        logits = self.network(self.x, self.lengths)
+        logits = self.network(self.x, self.lengths, standard=True)
         if self.network.classes is None:
-            return (logits[:, 0] - standard(self.network, self.targets)).square()
+            return (logits[:, 0] - self.targets).square()
         return F.cross_entropy(
             logits.float() if logits.dtype != torch.float64 else logits, self.targets, reduction="none"
         )
@@ -330,7 +312,7 @@ def _probe(model: Classifier, prepared: ClassifyPrepared, found: np.ndarray) -> 
     chosen = order[np.linspace(0, len(order) - 1, min(ROWS, len(order))).round().astype(int)]
     inputs = prepared.valid.take(chosen)
     about = f"Measured on {len(inputs)} validation sequences; the first of them is drawn, the whole of it."
-    losses = _Losses(model.network, inputs, targets[chosen])
+    losses = _Losses(model.network, inputs, standard(targets[chosen], prepared.config["target"]))
     return Probe(model.network, losses, _axis(model, inputs), shown=120, about=about)
 
 

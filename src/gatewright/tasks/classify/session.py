@@ -13,6 +13,7 @@ from gatewright.tasks.classify.audio import AudioFeatures
 from gatewright.tasks.classify.network import ClassifyNetwork, Convolution, Pooling
 from gatewright.tasks.classify.sequences import Sequences, from_arrays
 from gatewright.tasks.errors import DataError
+from gatewright.tasks.text import check_string
 from gatewright.tasks.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def items_of(items: Sequence[Any], config: dict[str, Any]) -> Sequences:
         if not isinstance(item[key], str if key == "text" else list):
             wanted = "text" if key == "text" else "a list of numbers"
             raise DataError(f"{where}: {key}: expected {wanted}, got {type(item[key]).__name__}")
+        if key == "text":
+            check_string(item[key])
     rate = config["audio"]["rate"] if key == "samples" else None
     features = config["features"] if key == "sequence" else ()
     width = len(config["features"])
@@ -70,6 +73,7 @@ class ClassifySession:
         self._input = self._config["input"]
         self._audio = AudioFeatures(**self._config["audio"]) if self._input == "audio" else None
         self._waiting = np.zeros(0, np.float32)  # samples that are no whole frame yet
+        self._skip = 0  # samples to come that are in no frame, where frames are farther apart than long
         self._stack: list[Tensor] = []
         self._front = [ConvolutionStream(layer) for layer in self._network.front]
         self._pool = PoolingStream(self._network.pool)
@@ -85,11 +89,10 @@ class ClassifySession:
         if pooled is None:
             return {"prediction": None, "steps": 0}
         logits = self._network.decoder(pooled)
-        outputs = logits.double().cpu().numpy()
+        outputs = logits.cpu().double()
         if self._model.settings.kind == "regression":
-            return {"prediction": float(self._model._numbers(outputs)[0]), "steps": self._steps}
-        probabilities = logits.double().softmax(-1).cpu().numpy()[0]
-        return {**self._model._told(probabilities), "steps": self._steps}
+            return {"prediction": float(self._model._numbers(outputs.numpy())[0]), "steps": self._steps}
+        return {**self._model._told(outputs.softmax(-1).numpy()[0]), "steps": self._steps}
 
     def _features(self, item: Any) -> list[Tensor]:
         """The network's input steps (1, F) that have become known."""
@@ -100,13 +103,13 @@ class ClassifySession:
         if self._input == "tokens":
             if not isinstance(item[key], str):
                 raise DataError(f"step {self._steps}: text: expected text, got {item[key]!r:.60}")
-            ids = load_tokenizer(self._config["tokenizer"]).encode(item[key])
+            ids = load_tokenizer(self._config["tokenizer"]).encode(check_string(item[key]))
             assert network.embedding is not None
             return list(network.embedding(torch.from_numpy(ids.astype(np.int64)).to(device))[:, None])
         values = self._numbers(item[key], key)
         frames = self._frames(values) if self._audio is not None else values[None]
-        x = torch.from_numpy(frames).to(device, network.mean.dtype)
-        return list(((x - network.mean) / network.scale)[:, None])
+        x = torch.from_numpy(frames).to(device)[:, None]
+        return list(network.standard(x, torch.tensor([len(x)], device=device)))
 
     def _numbers(self, given: Any, key: str) -> np.ndarray:
         try:
@@ -122,8 +125,9 @@ class ClassifySession:
     def _frames(self, samples: np.ndarray) -> np.ndarray:
         """Features of the frames that are whole by now."""
         assert self._audio is not None
-        audio, waiting = self._audio, np.concatenate([self._waiting, samples])
+        audio, waiting = self._audio, np.concatenate([self._waiting, samples[self._skip :]])
         count = max(0, (len(waiting) - audio.frame) // audio.hop + 1)
+        self._skip = max(0, self._skip - len(samples)) + max(0, count * audio.hop - len(waiting))
         self._waiting = waiting[count * audio.hop :]
         if not count:
             return np.zeros((0, len(audio.names)), np.float32)

@@ -22,7 +22,7 @@ from gatewright.tasks.language.network import LanguageNetwork
 from gatewright.tasks.language.sampling import Sampling
 from gatewright.tasks.language.score import Score, score
 from gatewright.tasks.language.serving import LanguageSession, answer, example
-from gatewright.tasks.language.settings import LanguageSettings, with_recipe
+from gatewright.tasks.language.settings import LanguageSettings, beside_recipe, with_recipe
 from gatewright.tasks.language.units import Followed, follow
 from gatewright.tasks.report.parts import Findings, Report
 from gatewright.tasks.text import Text, open_text, survey
@@ -65,6 +65,13 @@ class LanguageModel(Estimator):
 
     def __init__(self, cell: Any = "lstm", **settings: Any) -> None:
         super().__init__(cell, **with_recipe(settings))
+
+    def set_params(self, **changes: Any) -> Self:
+        """Change settings, as every estimator does; another recipe changes those that are as their recipe has them."""
+        if changes.get("recipe", self.settings.recipe) != self.settings.recipe:
+            usual = type(self)(recipe=self.settings.recipe).get_params()
+            changes = type(self)(**{**beside_recipe(self.get_params(), usual), **changes}).get_params()
+        return super().set_params(**changes)
 
     def fit(
         self,
@@ -197,7 +204,7 @@ class LanguageModel(Estimator):
         if training is not None:
             tokens = np.concatenate([np.empty(0, np.int64), *self._stream(training, "*")[1]])
             return gradient_rms(self.network, tokens, how.steps)
-        prepared = self._find_data({})
+        prepared, _ = self._find_data({})
         if prepared is None:
             raise SettingsError(
                 "dynamic evaluation, kind rms: expected the training text, which is not found again; "

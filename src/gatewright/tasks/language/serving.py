@@ -13,6 +13,7 @@ from gatewright.tasks.language.beam import choose_rows
 from gatewright.tasks.language.generate import finished_text, has_ended, prompt_tokens, searched
 from gatewright.tasks.language.sampling import Sampling, probabilities
 from gatewright.tasks.language.score import LOGITS, negative_log_likelihood
+from gatewright.tasks.text import check_string
 
 if TYPE_CHECKING:
     from gatewright.tasks.language.model import LanguageModel
@@ -179,7 +180,7 @@ class LanguageSession:
         if isinstance(top, bool) or not isinstance(top, int) or top < 1:
             raise TextError(f"top: expected a whole number of at least 1, got {_short(top)}")
         model = self.model
-        ids = [int(i) for i in model.tokenizer.encode(_string(item, "text"))]
+        ids = [int(i) for i in model.tokenizer.encode(check_string(_string(item, "text")))]
         if not ids:
             raise TextError("text: is empty; a step reads at least one token")
         tokens = torch.tensor(ids, device=model.device)

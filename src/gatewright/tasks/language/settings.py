@@ -9,7 +9,7 @@ from typing import Any, Literal
 from gatewright.tasks.errors import SettingsError
 from gatewright.tasks.settings import Settings, setting
 
-__all__ = ["LanguageSettings", "with_recipe"]
+__all__ = ["LanguageSettings", "beside_recipe", "with_recipe"]
 
 STEPS = {"chars": 128, "bytes": 128, "words": 35, "pieces": 64}
 
@@ -132,3 +132,11 @@ def with_recipe(settings: Mapping[str, Any]) -> dict[str, Any]:
     several = given.get("num_layers", 2) > 1 and given.get("projection") is None
     recipe["last_size"] = (given.get("embedding_size") or narrower) if several else None
     return {**recipe, **given}
+
+
+def beside_recipe(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are not as their recipe has them. usual: those of the recipe alone."""
+    derived = ("last_size", "epochs")  # which follow from others
+    given = {name: value for name, value in settings.items() if name not in derived and value != usual[name]}
+    whole = {**usual, **with_recipe({**given, "recipe": settings["recipe"]})}
+    return given | {name: settings[name] for name in derived if settings[name] != whole[name]}

@@ -68,17 +68,21 @@ class TagJob(TaskJob):
     def batches(self, epoch: int) -> int:  # noqa: ARG002 - every epoch has as many
         return -(-len(self.prepared.train) // self.size)
 
-    def batch(self, epoch: int, index: int, fabric: Fabric) -> Batch:
+    def batch(self, epoch: int, index: int, fabric: Fabric) -> tuple[Batch, float]:
+        """This process's sentences, and how many a process has on average; one may have one more."""
         if self._order[0] != epoch:
             self._order = epoch, bucketed(self.prepared.train.lengths, self.size, [self.seed, epoch])
         rows = self._order[1][index]
         rows = np.resize(rows, max(len(rows), fabric.world_size))  # a sentence for every process
-        return collate(self.prepared.train, rows[fabric.global_rank :: fabric.world_size]).to(fabric.device)
+        mine = collate(self.prepared.train, rows[fabric.global_rank :: fabric.world_size])
+        return mine.to(fabric.device), len(rows) / fabric.world_size
 
-    def loss(self, network: nn.Module, batch: Batch, carried: Any) -> Result:  # noqa: ARG002 - nothing is carried
-        out = network(batch)
+    def loss(self, network: nn.Module, batch: tuple[Batch, float], carried: Any) -> Result:  # noqa: ARG002
+        mine, share = batch
+        out = network(mine)
         nats = out.tag_loss + self.settings.intent_weight * out.intent_loss
-        return Result(nats.mean(), int(batch.lengths.sum()))
+        # Its mean over processes is that of the whole batch. Sentences are counted for the mean, words for the speed.
+        return Result(nats.sum() / share, int(mine.lengths.sum()), weight=share)
 
     def evaluate(self, fabric: Fabric) -> dict[str, float]:
         """Loss, span F1 and accuracies on the validation sentences."""

@@ -25,6 +25,7 @@ from gatewright.tasks.tag.report import sentence_findings, tag_findings
 from gatewright.tasks.tag.settings import TagSettings, TagTraining
 from gatewright.tasks.tag.spans import Score, Span, find_scheme, spans
 from gatewright.tasks.tag.vectors import Vectors, read_vectors
+from gatewright.tasks.text import check_string
 from gatewright.tasks.tuning.tune import Between, OneOf
 
 __all__ = ["Tagged", "Tagger"]
@@ -117,8 +118,15 @@ class Tagger(Estimator):
 
         Raises `DataError` with file and line, `SettingsError`, `FolderError`, or `TrainingError`.
         """
-        sources = {"data": _path(data), "tags": tags, "intents": intents, "validation": _path(validation)}
+        sources = self._sources(data, tags, intents, validation=validation)
         return self._fit(sources, out=out, overwrite=overwrite, progress=progress)
+
+    def _sources(
+        self, data: Any = None, tags: Any = None, intents: Any = None, *, validation: Any = None
+    ) -> dict[str, Any]:
+        vectors = _path(self.settings.vectors)  # a path as those of data, so that the run finds it from anywhere
+        given = {"data": _path(data), "tags": tags, "intents": intents, "validation": _path(validation)}
+        return {**given, "vectors": vectors}
 
     @classmethod
     def resume(  # type: ignore[override]
@@ -138,6 +146,7 @@ class Tagger(Estimator):
         may change, and the data must be the same. Raises `SettingsError` or `FolderError` otherwise.
         """
         sources = {"data": _path(data), "tags": tags, "intents": intents, "validation": _path(validation)}
+        sources["vectors"] = _path(changes.get("vectors"))
         return cls._resume(folder, sources, progress, changes)
 
     # -- use -----------------------------------------------------------------------------------------------------
@@ -207,6 +216,7 @@ class Tagger(Estimator):
         tags: Any = None,
         intents: Any = None,
         validation: Any = None,
+        vectors: Path | None = None,
     ) -> TagPrepared:
         data, validation = _path(data), _path(validation)
         train = read_sentences(data, tags, intents)
@@ -218,20 +228,20 @@ class Tagger(Estimator):
         else:
             train, valid = self._parted(train)
         check_sentences(train, valid)
-        vectors = self._vectors(train)
+        read = self._vectors(train, vectors or _path(self.settings.vectors))
         known = (
             Vocabulary.from_dict(config["vocabulary"])
             if config
-            else Vocabulary.build(train, self.settings, vectors.words if vectors else ())
+            else Vocabulary.build(train, self.settings, read.words if read else ())
         )
         refuse_unknown(valid, known)
         return TagPrepared(
             train.name,
-            _fingerprint(train, valid, vectors),
-            {"vocabulary": known.to_dict(), "vector_size": vectors.values.shape[1] if vectors else None},
+            _fingerprint(train, valid, read),
+            {"vocabulary": known.to_dict(), "vector_size": read.values.shape[1] if read else None},
             train=Encoded.of(train, known),
             valid=Encoded.of(valid, known),
-            vectors=vectors and (np.array([known.words[word] for word in vectors.words]), vectors.values),
+            vectors=read and (np.array([known.words[word] for word in read.words]), read.values),
             invalid=sum(1 for _ in breaks(train, known.exceptions)),
         )
 
@@ -243,12 +253,12 @@ class Tagger(Estimator):
         order = np.random.default_rng(self.training.seed).permutation(len(train)).tolist()
         return train.take(sorted(order[number:])), train.take(sorted(order[:number]))
 
-    def _vectors(self, train: Sentences) -> Vectors | None:
-        if self.settings.vectors is None:
+    def _vectors(self, train: Sentences, path: Path | None) -> Vectors | None:
+        if path is None:
             return None
         form = functools.partial(normal, lowercase=self.settings.lowercase, digits=self.settings.digits)
         wanted = {form(word) for sentence in train.words for word in sentence}
-        return read_vectors(Path(self.settings.vectors), form, wanted, self.settings.vector_words)
+        return read_vectors(path, form, wanted, self.settings.vector_words)
 
     def _adopt(self, settings: Any, cell_name: str, config: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
         super()._adopt(settings, cell_name, config, weights)
@@ -278,8 +288,9 @@ def _asked(item: Any) -> str | list[Any]:
     """The text, or the words, of a request."""
     if isinstance(item, dict) and len(item) == 1:
         if isinstance(item.get("text"), str):
-            return item["text"]
+            return check_string(item["text"])
         if isinstance(item.get("words"), list):
+            check_string("".join(word for word in item["words"] if isinstance(word, str)))
             return item["words"]
     raise DataError(f'request: expected {{"text": "…"}} or {{"words": ["…"]}}, got {json.dumps(item)[:80]}')
 
