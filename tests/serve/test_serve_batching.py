@@ -115,11 +115,21 @@ def test_who_comes_when_too_many_wait_is_turned_away(make):
 def test_what_nobody_waits_for_is_not_computed(make):
     batcher, go, first = held(make)
     given_up, wanted = batcher.submit(["given up"])[0], batcher.submit(["wanted"])[0]
-    assert given_up.cancel() and not first.cancel()
+    assert batcher.depth == 2 and given_up.cancel() and not first.cancel()
+    assert batcher.depth == 1
     seen, answer = [], batcher.answer
     batcher.answer = lambda batch: seen.extend(batch) or answer(batch)
     go.set()
     assert wanted.result(10) == "wanted" and seen == ["wanted"]
+
+
+def test_what_nobody_waits_for_takes_no_place(make):
+    batcher, go, _ = held(make, max_queue=2)
+    for future in [*batcher.submit([1]), batcher.call(int)]:
+        future.cancel()
+    later = batcher.submit([3, 4])
+    go.set()
+    assert [f.result(10) for f in later] == [3, 4]
 
 
 def test_calls_and_batches_take_turns(make):

@@ -76,7 +76,7 @@ def test_a_server_from_start_to_end():
 
 def stream(address):
     """Steps through a WebSocket of the real server."""
-    from websockets.exceptions import InvalidStatus
+    from websockets.exceptions import ConnectionClosed, InvalidStatus
     from websockets.sync.client import connect
 
     place = address.replace("http", "ws")
@@ -85,6 +85,9 @@ def stream(address):
         for _ in range(3):
             socket.send(json.dumps({"x": [1.0]}))
             assert "sum" in json.loads(socket.recv(timeout=10))
+        urllib.request.urlopen(urllib.request.Request(f"{address}/sessions/{key}", method="DELETE"), timeout=30).close()
+        with pytest.raises(ConnectionClosed, match=r"1001.*the session has ended"):
+            socket.recv(timeout=10)
     for bad, status in ((f"{place}/sessions/none/stream", 404), (f"{place}/sessions/{key}/stream", 403)):
         origin = "http://evil.example" if status == 403 else None
         with pytest.raises(InvalidStatus) as refused, connect(bad, origin=origin):

@@ -59,6 +59,14 @@ def test_beams_are_searched_for(client, model):
     assert found == {"text": best.text, "log_probability": pytest.approx(best.log_probability)}
 
 
+def test_a_step_that_is_no_text_changes_nothing(client):
+    key = client.post("/sessions").json()["session"]
+    half = b'{"text": "\\ud83d"}'  # of a character that takes two
+    found = client.post(f"/sessions/{key}/step", content=half, headers={"content-type": "application/json"})
+    assert found.status_code == 422 and client.get(f"/sessions/{key}").json()["steps"] == 0
+    assert client.post(f"/sessions/{key}/step", json={"text": "the"}).status_code == 200
+
+
 def test_a_session_reads_a_text_as_a_whole_is_read(client, model):
     key = client.post("/sessions").json()["session"]
     nats = 0.0

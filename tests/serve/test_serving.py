@@ -6,10 +6,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from served_models import Sums
+from served_models import State, Sums
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
+import gatewright as gw
 from gatewright.serve import application
 from gatewright.tasks.errors import FolderError, SettingsError, TaskError
 
@@ -170,6 +171,38 @@ def test_an_answer_that_takes_too_long(serving):
     assert len(model.batches) == answered + 1  # the one that was given up was not computed
 
 
+def test_requests_that_were_given_up_take_no_place(serving):
+    _, client = serving(timeout=0.3, max_queue=2, max_wait_ms=0)
+    told(post(client, "/predict", {"x": [1.0], "slow": True}), 504)
+    for _ in range(2):
+        found = post(client, "/predict", [{"x": [1.0]}] * 2).json()
+        assert all("no answer" in one["error"]["message"] for one in found)
+    assert figure(client, "gatewright_queue_items") == 0
+
+
+def test_no_more_than_so_many_at_once(serving):
+    _, client = serving(max_connections=2)
+    keys = [begun(client) for _ in range(3)]
+    with connect(client, f"/sessions/{keys[0]}/stream") as socket, connect(client, f"/sessions/{keys[1]}/stream"):
+        late = post(client, "/predict", {"x": [1.0]})
+        assert "2 requests and streams are open" in told(late, 503)["message"]
+        assert late.headers["retry-after"] == "1" and late.headers["x-content-type-options"] == "nosniff"
+        with pytest.raises(WebSocketDenialResponse) as refused, connect(client, f"/sessions/{keys[2]}/stream"):
+            pass
+        assert told(refused.value, 503) and refused.value.headers["retry-after"] == "1"
+        assert client.get("/health").status_code == 200 and figure(client, "gatewright_connections") == 2
+        socket.send_json({"x": [1.0]})
+        assert "sum" in socket.receive_json()
+    assert figure(client, 'gatewright_requests_total{method="POST",route="other",status="503"}') == 1
+    assert figure(client, 'gatewright_requests_total{method="WEBSOCKET",route="other",status="503"}') == 1
+    assert post(client, "/predict", {"x": [1.0]}).status_code == 200
+
+
+def test_one_at_once_is_answered(serving):
+    _, client = serving(max_connections=1)
+    assert post(client, "/predict", {"x": [1.0]}).status_code == 200
+
+
 def test_overload_is_turned_away(serving):
     model, client = serving(max_queue=2, max_wait_ms=0)
     with ThreadPoolExecutor(4) as pool:
@@ -222,6 +255,23 @@ def test_a_bad_step_changes_nothing(model, client):
     told(client.post(f"/sessions/{key}/step", content=b"{", headers={"content-type": "application/json"}), 422)
     found = post(client, f"/sessions/{key}/step", {"x": [2.0]}).json()
     assert found == pytest.approx(direct(model, [1.0, 2.0]), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "goes_on"), [("TaskError", 422, True), ("CellError", 422, True), ("crash", 500, False)]
+)
+def test_a_session_goes_on_after_a_step_that_is_refused(error, status, goes_on, serving, monkeypatch):
+    _, client = serving()
+    key = begun(client)
+    raised = {"TaskError": TaskError("no"), "CellError": gw.CellError("no"), "crash": UnicodeError("no")}[error]
+    with monkeypatch.context() as patched:
+        patched.setattr(State, "step", lambda *_: raise_(raised))
+        told(post(client, f"/sessions/{key}/step", {"x": [1.0]}), status)
+    assert (post(client, f"/sessions/{key}/step", {"x": [1.0]}).status_code == 200) is goes_on
+
+
+def raise_(error):
+    raise error
 
 
 def test_a_session_that_was_ended_is_gone(client):
@@ -313,23 +363,38 @@ def test_steps_that_are_sent_at_once_keep_their_order(model, client):
     assert found[-1] == pytest.approx(direct(model, numbers), abs=1e-9)
 
 
-def test_a_stream_ends_with_its_session(client):
-    key = begun(client)
-    with connect(client, f"/sessions/{key}/stream") as socket:
-        client.delete(f"/sessions/{key}")
-        socket.send_json({"x": [1.0]})
-        assert "no such session" in socket.receive_json()["error"]["message"]
-        with pytest.raises(WebSocketDisconnect) as told:
-            socket.receive_json()
-        assert told.value.code == 1001
+def closed(socket):
+    with pytest.raises(WebSocketDisconnect) as told:
+        socket.receive_json()
+    return told.value.code, told.value.reason
+
+
+def test_a_stream_ends_with_its_session(serving):
+    _, client = serving(timeout=0.3)
+    deleted, hangs = begun(client), begun(client)
+    with connect(client, f"/sessions/{deleted}/stream") as socket:
+        client.delete(f"/sessions/{deleted}")
+        assert closed(socket) == (1001, "the session has ended")  # without a message to it
+    with connect(client, f"/sessions/{hangs}/stream") as socket:
+        told(post(client, f"/sessions/{hangs}/step", {"x": [1.0], "slow": True}), 504)
+        assert closed(socket) == (1001, "the session has ended")
 
 
 def test_a_stream_without_steps_is_closed(serving):
     _, client = serving(session_minutes=0.005)
     with connect(client, f"/sessions/{begun(client)}/stream") as socket:
-        with pytest.raises(WebSocketDisconnect) as told:
-            socket.receive_json()
-        assert told.value.reason == "no step for too long"
+        assert closed(socket) == (1001, "the session has ended")
+
+
+def test_a_stream_lives_as_long_as_its_session(model, serving):
+    _, client = serving(session_minutes=0.01)  # 0.6 s
+    key = begun(client)
+    with connect(client, f"/sessions/{key}/stream") as socket:
+        for _ in range(4):  # steps that take another way
+            time.sleep(0.25)
+            assert post(client, f"/sessions/{key}/step", {"x": [1.0]}).status_code == 200
+        socket.send_json({"x": [1.0]})
+        assert socket.receive_json() == pytest.approx(direct(model, [1.0] * 5), abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -378,6 +443,18 @@ def test_a_browser_may_show_the_token_in_the_address(far):
     with connect(far, f"/sessions/{key}/stream?token=secret") as socket:
         socket.send_json({"x": [1.0]})
         assert "sum" in socket.receive_json()
+
+
+def test_a_token_may_come_from_a_file(model):
+    app = application(model, host="0.0.0.0", token="secret\n")
+    with TestClient(app, base_url="http://192.168.0.7:8000") as client:
+        assert client.get("/model", headers={"authorization": "Bearer secret"}).status_code == 200
+
+
+@pytest.mark.parametrize("token", [None, "", " \n"])
+def test_beyond_this_machine_a_token_has_to_be_given(model, token):
+    with pytest.raises(SettingsError, match=r"token: expected one, for other machines reach 0\.0\.0\.0"):
+        application(model, host="0.0.0.0", token=token)
 
 
 def test_a_name_that_was_given_is_ours(far):

@@ -1,5 +1,6 @@
 """What every task's estimator does alike: files, folders of other tasks, settings that change after training."""
 
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import gatewright as gw
 from gatewright.tasks import language
 from gatewright.tasks.errors import FolderError
 from gatewright.tasks.folder import WEIGHTS
+from gatewright.tasks.progress import Silent
 from gatewright.tasks.registry import load
 
 TEXT = "To be, or not to be, that is the question. " * 240
@@ -49,6 +51,28 @@ def test_a_run_of_another_task_is_not_gone_on_with(tmp_path):
     small().fit(TEXT, out=tmp_path / "run")
     with pytest.raises(FolderError, match="a run of the task 'language', expected 'tag'; use gatewright language"):
         gw.Tagger.resume(tmp_path / "run")
+
+
+def test_a_limit_that_is_given_replaces_the_usual_one(tmp_path):
+    data = {"y": [1.0, 2.0, 3.0, 4.0] * 20}
+    model = gw.Forecaster("gru", horizon=2, hidden_size=4, batch_size=32)
+    assert model.training.updates == 1000
+    model._fit({"data": data}, out=tmp_path / "run", progress=Stops(3))
+    longer = gw.Forecaster.resume(tmp_path / "run", data, epochs=4)
+    assert (longer.training.updates, longer.metrics["epochs"]) == (None, 4.0)
+    small().fit(TEXT, out=tmp_path / "text")  # a limit that was chosen holds
+    assert small().resume(tmp_path / "text", TEXT, epochs=3).metrics["updates"] == 2
+
+
+class Stops(Silent):
+    """As Ctrl-C does, after some update."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def update(self, share, number, loss, rate, left):
+        if number == self.number:
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_folder_without_a_model_is_said_to_be_none(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -182,6 +183,20 @@ def test_without_its_text(small: Settings, prose: str, tmp_path: Path) -> None:
     assert [s.title for s in report.sections] == ["Scores", "Training", "Cell", "Settings", "Data and machine"]
     assert any("the text of this run is not known here" in a.text for a in report.alerts)
     assert Page(model.report(prose).html()).headings == [s for s in SECTIONS if s != "Weights and gradients"]
+
+
+def test_it_says_why_the_data_are_missing(small: Settings, prose_file: Path, tmp_path: Path) -> None:
+    def why() -> str:
+        (found,) = [a.text for a in LanguageModel.load(tmp_path / "m").report().alerts if "not found again" in a.text]
+        return found
+
+    LanguageModel(**small, updates=3).fit(prose_file, out=tmp_path / "m")
+    prose_file.write_text("other gates " * 300)
+    assert f"{prose_file.name} has changed since the training" in why()
+    prose_file.unlink()
+    assert f"{prose_file}: " in why()
+    shutil.rmtree(tmp_path / "m" / "checkpoints")
+    assert "where they lie is in a run's checkpoints, and there are none here" in why()
 
 
 @pytest.mark.parametrize(

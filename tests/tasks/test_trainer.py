@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from lightning_fabric.plugins.precision import Precision
 
 from gatewright.nn import files
 from gatewright.tasks import LanguageModel, trainer
@@ -185,6 +187,66 @@ def test_two_processes_are_one_to_rounding(small: Settings, tmp_path: Path, pros
     one, two = (last_weights(tmp_path / n) for n in ("1", "2"))
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-5)
+
+
+class SlowSecond(LanguageJob):
+    """The second process is late after an evaluation."""
+
+    def evaluate(self, fabric: Any) -> dict[str, float]:
+        figures = super().evaluate(fabric)
+        time.sleep(0.3 * fabric.global_rank)
+        return figures
+
+
+class SlowSecondModel(LanguageModel):
+    job_type = SlowSecond
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_the_slowest_process_is_what_a_time_budget_goes_by(small: Settings, tmp_path: Path, prose: str) -> None:
+    model = SlowSecondModel(**small, minutes=0.03, evaluate_every=200, devices=2, accelerator="cpu")
+    model.fit(prose, out=tmp_path / "m")
+    assert RunFolder(tmp_path / "m").read()[0]["progress"]["evaluation_seconds"] >= 0.3
+
+
+def test_whatever_the_first_process_cannot_write_the_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    monkeypatch.setattr(trainer, "all_reduce", lambda _, tensor, how: told.append((int(tensor), how)) or tensor)
+    first: Any = SimpleNamespace(fabric=SimpleNamespace(is_global_zero=True))
+    with pytest.raises(ZeroDivisionError):
+        trainer.Trainer._first_process(first, lambda: 1 // 0)  # type: ignore[arg-type, func-returns-value]
+    assert told == [(1, "max")]
+
+
+def test_a_figure_that_overflows_is_left_out(
+    small: Settings, tmp_path: Path, prose: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(LanguageJob, "evaluate", lambda *_: {"loss": 5.0, "perplexity": 148.4, "odds": math.inf})
+    model = LanguageModel(**small, updates=2).fit(prose, out=tmp_path / "m", progress="lines")
+    assert "update 2: the figure odds is inf, and is left out" in capsys.readouterr().out
+    (row,) = json.loads((tmp_path / "m" / "metrics.json").read_text())["history"]
+    assert row["perplexity"] == 148.4 and "odds" not in row and "odds" not in model.metrics["best"]
+
+
+def test_the_scale_of_losses_in_half_precision_is_resumed(
+    small: Settings, tmp_path: Path, prose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restored: list[dict[str, Any]] = []
+    monkeypatch.setattr(Precision, "state_dict", lambda _: {"scale": 1024.0, "growth_interval": 2000})
+    monkeypatch.setattr(Precision, "load_state_dict", lambda _, state: restored.append(state))
+    LanguageModel(**small, updates=2).fit(prose, out=tmp_path / "m")
+    LanguageModel.resume(tmp_path / "m", prose, updates=3)
+    assert restored == [{"scale": 1024.0, "growth_interval": 2000}]
+
+
+def test_the_generator_of_an_apple_gpu_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: torch.tensor([7]))
+    monkeypatch.setattr(torch.mps, "set_rng_state", seen.append)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    trainer.set_generators(trainer.get_generators(torch.device("mps")))
+    assert [int(state) for state in seen] == [7]
 
 
 def test_early_stopping_keeps_the_best(small: Settings, tmp_path: Path, prose: str) -> None:

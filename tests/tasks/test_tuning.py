@@ -1,6 +1,7 @@
 """Tuning: what is tried, what is kept, how it goes on after a kill, and what it says of a mistake."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -56,6 +57,26 @@ def test_the_best_trial_is_trained_in_full(whole):
 
 def test_the_first_trial_has_the_settings_as_they_are(whole):
     assert rows(whole)[0]["settings"] == {"learning_rate": 0.01, "hidden_size": 4, "num_layers": 1}
+
+
+def test_settings_that_are_not_searched_are_tried_as_they_are(tmp_path):
+    search = {"clip": OneOf(0.5, 2.0), "learning_rate": Between(1e-7, 2e-7), "num_layers": OneOf(1, 2)}
+    model = tuned(3, tmp_path / "model", model=small(clip=None, num_layers=2), search=search)
+    first, *others = rows(model)
+    assert first["settings"] == {"clip": None, "learning_rate": 0.01, "num_layers": 2}
+    assert all(row["settings"][name] in among for row in others for name, among in search.items())
+    assert model.training.clip is None and model.training.learning_rate == 0.01  # no other one could be better
+    (section,) = [s for s in LanguageModel.load(model.folder).report(TEXT).sections if s.title == "Tuning"]
+    (figure,) = [part for part in section.parts if hasattr(part, "scene")]
+    lines = {line.name: line.y for line in figure.scene.panels[0].items}
+    assert [math.isnan(y) for y in lines["trial 1"]] == [True, True, False, False]
+    again = LanguageModel().tune(5, {"text": TEXT}, out=model.folder, resume=True)
+    assert rows(again)[:3] == rows(model) and len({json.dumps(row["settings"]) for row in rows(again)}) > 3
+
+
+def test_a_search_may_have_nothing_as_it_is():
+    model = tuned(2, search={"hidden_size": OneOf(5, 6)})
+    assert rows(model)[0]["settings"] == {"hidden_size": 4} and rows(model)[1]["settings"]["hidden_size"] in (5, 6)
 
 
 def test_trials_stay_in_their_ranges_and_differ(whole):
@@ -337,10 +358,23 @@ def test_a_number_of_trials_that_is_none(trials):
         tuned(trials)
 
 
-def test_under_torchrun_nothing_is_tuned(monkeypatch):
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
-    with pytest.raises(SettingsError, match="started by torchrun"):
+@pytest.mark.parametrize("size", ["WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "JSM_NAMESPACE_SIZE"])
+def test_one_of_several_processes_does_not_tune(size, monkeypatch):
+    monkeypatch.setenv(size, "3")
+    with pytest.raises(SettingsError, match="this process is one of 3 that torchrun or a cluster starts"):
         tuned(1)
+
+
+def test_one_of_several_machines_does_not_tune():
+    with pytest.raises(SettingsError, match="this process is one of 2"):
+        tuned(1, model=small(nodes=2))
+
+
+@pytest.mark.parametrize("job", [{"LSB_JOBID": "7"}, {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, {"WORLD_SIZE": "1"}])
+def test_a_batch_job_of_one_process_tunes(job, monkeypatch):
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    assert tuned(1).tuning["done"] == 1
 
 
 def test_a_missing_extra_is_named(monkeypatch):

@@ -2,7 +2,6 @@
 
 # No `from __future__ import annotations`: the helps below are values of this function's caller.
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from gatewright.cli.options import settings_options
 from gatewright.tasks.checkpoint import replace_file
 from gatewright.tasks.errors import SettingsError
 from gatewright.tasks.estimator import Estimator
-from gatewright.tasks.folder import REPORT
+from gatewright.tasks.folder import REPORT, json_bytes
 from gatewright.tasks.progress import metrics_table
 from gatewright.tasks.table.write import check_folder
 
@@ -61,9 +60,9 @@ def add_commands(app: typer.Typer, estimator: type[Estimator], *, data: str) -> 
                 refuse_with_resume({"--overwrite": overwrite})
                 model = estimator.resume(out, data, validation=valid, progress=progress, **settings)
             else:
-                model = estimator(**settings)._fit(
-                    {"data": data, "validation": valid}, out=out, overwrite=overwrite, progress=progress
-                )
+                model = estimator(**settings)
+                sources = model._sources(data=data, validation=valid)
+                model._fit(sources, out=out, overwrite=overwrite, progress=progress)
             finish(model, out)
 
     @app.command()
@@ -80,7 +79,7 @@ def add_commands(app: typer.Typer, estimator: type[Estimator], *, data: str) -> 
             figures = estimator.load(folder).to(device).evaluate(data)
             show(metrics_table(f"{folder} on {data.name or data}", figures))
             if json_out is not None:
-                replace_file(json_out, json.dumps(figures, indent=1).encode() + b"\n")
+                replace_file(json_out, json_bytes(figures))
 
     @app.command()
     def report(

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from ..tasks.errors import SettingsError
 
@@ -15,12 +16,12 @@ TRIED = 20
 def address(host: str, port: int, token: str | None) -> str:
     """What to type into a browser.
 
-    >>> address("::1", 8765, None), address("0.0.0.0", 80, "secret")
-    ('http://[::1]:8765/', 'http://127.0.0.1:80/?token=secret')
+    >>> address("::1", 8765, None), address("0.0.0.0", 80, "50%+")
+    ('http://[::1]:8765/', 'http://127.0.0.1:80/?token=50%25%2B')
     """
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     name = f"[{name}]" if ":" in name else name
-    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+    return f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
 
 
 def listening_at(host: str, port: int, say: Callable[[str], None], *, tried: int = TRIED) -> socket.socket:

@@ -13,6 +13,7 @@ import hmac
 import ipaddress
 import json
 import re
+import secrets
 import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
@@ -111,6 +112,13 @@ class Policy:
         if not hmac.compare_digest(given.strip().encode(), self.token.encode()):
             remedy = f"open the address with ?token=… that {self.command} printed"
             raise Refused(401, "a token is needed", where="Authorization", remedy=remedy)
+
+
+def chosen_token(host: str, token: str | None) -> str | None:
+    """What a request has to show: the token that was given, less the line's end that a file leaves; where none was, a
+    new one, but none where only this machine can connect.
+    """
+    return (token or "").strip() or (None if is_loopback(host) else secrets.token_urlsafe(18))
 
 
 def is_loopback(host: str) -> bool:
@@ -219,6 +227,13 @@ def _with_headers(send: Send, *, api: bool) -> Send:
         await send(message)
 
     return sent
+
+
+async def refuse(refused: Refused, scope: Message, receive: Receive, send: Send) -> None:
+    """Answer with an error what was not looked at any further."""
+    if scope["type"] == "http":
+        return await _refuse(refused, _with_headers(send, api=True))
+    return await refuse_socket(refused, scope, receive, send)
 
 
 async def _refuse(refused: Refused, send: Send, kind: str = "http.response") -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import webbrowser
 from collections.abc import Callable
 from typing import Any
 
 from ..tasks.errors import MissingExtra
 from .listening import address, announced, listening_at
-from .security import Policy, is_loopback
+from .security import Policy, chosen_token
 
 PORT = 8765
 
@@ -48,7 +47,7 @@ def explore(
         raise MissingExtra(library, "explorer", "the explorer") from error
     from .opening import opened
 
-    token = token or (None if is_loopback(host) else secrets.token_urlsafe(18))
+    token = chosen_token(host, token)
     with contextlib.closing(listening_at(host, port, say)) as listening:
         url = address(host, listening.getsockname()[1], token)
         say("opening the model …")

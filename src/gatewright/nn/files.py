@@ -43,13 +43,25 @@ def write_file(path: Path, blocks: Iterable[bytes]) -> int:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old or the new content and never a mixture; raises OSError."""
-    new = path.parent / f".new-{path.name}-{uuid.uuid4().hex[:8]}"
+    replace_files({path: content})
+
+
+def replace_files(contents: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: all of them are on the disk before the first takes the place of an old one.
+
+    Raises OSError.
+    """
+    new = {path: path.parent / f".new-{path.name}-{uuid.uuid4().hex[:8]}" for path in contents}
     try:
-        write_file(new, [content])
-        new.replace(path)
-        sync_folder(path.parent)
+        for path, content in contents.items():
+            write_file(new[path], [content])
+        for path, written in new.items():
+            written.replace(path)
+        for folder in {path.parent for path in contents}:
+            sync_folder(folder)
     finally:
-        new.unlink(missing_ok=True)
+        for written in new.values():
+            written.unlink(missing_ok=True)
 
 
 def sync_folder(path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from fastapi import FastAPI, Request, WebSocket
@@ -20,6 +20,7 @@ from ..graph import CellError
 from ..tasks.errors import TaskError
 from .batching import Batcher
 from .figures import CONTENT_TYPE, Figures
+from .limit import Limit
 from .page import page
 from .served import Served, as_json
 from .sessions import Session, Sessions
@@ -91,7 +92,9 @@ class Server:
         self._pages(app)
         self._predictions(app)
         self._sessions(app)
-        return Watch(Guard(app, policy), self.figures, self.settings.log)
+        limit = Limit(Guard(app, policy), self.settings.max_connections)
+        self.figures.gauge("connections", "Requests and streams that are open.", lambda: limit.running)
+        return Watch(limit, self.figures, self.settings.log)
 
     @contextlib.asynccontextmanager
     async def _life(self, _: FastAPI) -> AsyncIterator[None]:
@@ -221,31 +224,40 @@ class Server:
     async def _stream(self, key: str, socket: WebSocket) -> None:
         """A message is a step, its answer the next message; an error is an answer too, and the stream goes on."""
         try:
-            self.sessions.get(key)
+            session = self.sessions.get(key)
         except Refused as refused:
             return await refuse_socket(refused, socket.scope, socket.receive, socket.send)
         await socket.accept()
-        with contextlib.suppress(WebSocketDisconnect):
-            while self.sessions.has(key):
-                try:
-                    answer = await self._answer_message(key, socket)
-                except TimeoutError:
-                    return await socket.close(GONE, "no step for too long")
-                await socket.send_text(Answer(answer).text)
-            await socket.close(GONE, "the session has ended")
-        return None
+        ended = asyncio.create_task(session.ended.wait())
+        try:
+            while (message := await _before(ended, socket.receive())) is not None:
+                if message["type"] == "websocket.disconnect":
+                    return None
+                await socket.send_text(Answer(await self._answer_message(key, message)).text)
+            return await socket.close(GONE, "the session has ended")
+        except WebSocketDisconnect:
+            return None
+        finally:
+            ended.cancel()
 
-    async def _answer_message(self, key: str, socket: WebSocket) -> Any:
-        """What the next message is answered with. Raises `TimeoutError` where there is none for too long."""
-        message = await asyncio.wait_for(socket.receive(), self.sessions.seconds)
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message["code"])
+    async def _answer_message(self, key: str, message: Any) -> Any:
+        """What a message is answered with."""
         try:
             if message.get("text") is None:
                 raise Refused(422, "a message of bytes; a step is JSON text", where="item")
             return await self._step(key, as_json(message["text"]))
         except (Refused, TaskError) as error:
             return refusal(error).form()
+
+
+async def _before(end: asyncio.Task[Any], coming: Coroutine[Any, Any, Any]) -> Any:
+    """What is coming; None where the end comes first."""
+    task = asyncio.create_task(coming)
+    try:
+        await asyncio.wait((end, task), return_when=asyncio.FIRST_COMPLETED)
+        return None if end.done() else task.result()
+    finally:
+        task.cancel()  # nothing where it is done
 
 
 def refusal(error: BaseException) -> Refused:

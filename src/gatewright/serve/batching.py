@@ -7,6 +7,8 @@ what is wrong with it stands by itself.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import threading
 import time
 from collections import deque
@@ -43,7 +45,7 @@ def each(answer: Answer, items: list[Any]) -> list[Any]:
     return found
 
 
-@dataclass
+@dataclass(eq=False)
 class Waiting:
     """Something for the thread to do, and who waits for it."""
 
@@ -116,7 +118,15 @@ class Batcher:
             added = [Waiting(part) for part in work]
             queue.extend(added)
             self._changed.notify_all()
+        for waiting in added:
+            waiting.future.add_done_callback(functools.partial(self._forget, queue, waiting))
         return [waiting.future for waiting in added]
+
+    def _forget(self, queue: deque[Waiting], waiting: Waiting, future: Future[Any]) -> None:
+        """Take off the queue what nobody waits for any more, so that it takes no place there."""
+        if future.cancelled():
+            with self._changed, contextlib.suppress(ValueError):  # the thread may have just taken it
+                queue.remove(waiting)
 
     # -- the thread ----------------------------------------------------------------------------------------------
 

@@ -66,7 +66,8 @@ class Figures:
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Note a request that was answered."""
         self.requests.labels(route, method, str(status)).inc()
-        self.seconds.labels(route, method).observe(seconds)
+        if method != "WEBSOCKET":  # which lasts as long as its client likes
+            self.seconds.labels(route, method).observe(seconds)
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""

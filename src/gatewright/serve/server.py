@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -14,8 +13,8 @@ from typing import Any
 import torch
 
 from ..explorer.listening import address, listening_at
-from ..explorer.security import is_loopback
-from ..tasks.errors import MissingExtra
+from ..explorer.security import chosen_token, is_loopback
+from ..tasks.errors import MissingExtra, SettingsError
 from .settings import ServeSettings
 
 __all__ = ["application", "serve"]
@@ -50,7 +49,7 @@ def serve(
         SettingsError: a setting is unknown or out of range, or the address is not usable.
     """
     chosen = ServeSettings.from_dict(settings)
-    token = token or (None if is_loopback(host) else secrets.token_urlsafe(18))
+    token = chosen_token(host, token)
     with contextlib.closing(listening_at(host, port, say, tried=1)) as listening, _polite():
         url = address(host, listening.getsockname()[1], token)
         say("opening the model …")
@@ -62,10 +61,17 @@ def serve(
 def application(model: Any, *, host: str = "127.0.0.1", token: str | None = None, **settings: Any) -> Any:
     """The server as an ASGI application, to run by a server of one's own.
 
-    host: where that one listens, which decides what names it is reached by. token: that requests have to show. model,
-    settings and what is raised: as in `serve`. The application has to get its lifespan, by which its thread begins.
+    host: where that one listens, which decides what names it is reached by. token: that requests have to show; it must
+    be given where others than this machine can connect. model, settings and what is raised: as in `serve`. The
+    application has to get its lifespan, by which its thread begins.
     """
-    return _made(model, host, token, ServeSettings.from_dict(settings))[0]
+    chosen = ServeSettings.from_dict(settings)
+    if not (token or "").strip() and not is_loopback(host):
+        raise SettingsError(
+            f"token: expected one, for other machines reach {host}; give token=…, or host='127.0.0.1' where the server "
+            "listens there"
+        )
+    return _made(model, host, chosen_token(host, token), chosen)[0]
 
 
 def _made(model: Any, host: str, token: str | None, settings: ServeSettings) -> tuple[Any, Any]:
@@ -112,7 +118,6 @@ def _uvicorn(app: Any, server: Any, settings: ServeSettings, ready: Callable[[],
         server_header=False,
         ws="websockets-sansio",
         ws_max_size=settings.body_bytes,
-        limit_concurrency=settings.max_connections,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=round(settings.timeout + GRACE),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..explorer.refused import Refused
+from ..graph import CellError
 from ..tasks.errors import TaskError
 
 __all__ = ["Session", "Sessions"]
@@ -20,14 +21,16 @@ Run = Callable[[Callable[[], Any]], "Future[Any]"]
 
 @dataclass
 class Session:
-    """One sequence. model: what has `step(item)` and carries the state. used: when it was last asked."""
+    """One sequence. model: what has `step(item)` and carries the state. used: when it was last asked. ended: whether it
+    is over.
+    """
 
     id: str
     model: Any
     used: float
     steps: int = 0
     waiting: int = 0
-    closed: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -74,20 +77,15 @@ class Sessions:
 
     def get(self, key: str) -> Session:
         """An open session. Raises `Refused` (404) where there is none."""
-        if not self.has(key):
+        self.expire()
+        if key not in self._kept:
             told = f"there is no such session: it has ended, or was {self.seconds / 60:g} minutes without a step"
             raise Refused(404, told, where="session", remedy="open a new one: POST /sessions")
         return self._kept[key]
 
-    def has(self, key: str) -> bool:
-        """Whether a session is open."""
-        self.expire()
-        return key in self._kept
-
     def close(self, key: str) -> None:
         """End a session. Raises `Refused` (404) where there is none."""
-        self.get(key).closed = True
-        del self._kept[key]
+        self.close_now(self.get(key))
 
     def expire(self) -> None:
         """End those that were not used for too long."""
@@ -97,7 +95,7 @@ class Sessions:
 
     def close_now(self, session: Session) -> None:
         """End a session whether it is still there or not."""
-        session.closed = True
+        session.ended.set()
         self._kept.pop(session.id, None)
 
     async def step(self, key: str, item: Any) -> Any:
@@ -124,7 +122,7 @@ class Sessions:
                 self.close_now(session)
                 remedy = "the session has ended, for its state is not known: open a new one"
             raise Refused(504, f"no answer within {self.timeout:g} s", where="session", remedy=remedy) from None
-        except (Refused, TaskError):  # a step that was refused has changed nothing
+        except (Refused, TaskError, CellError):  # a step that was refused has changed nothing
             raise
         except Exception:
             self.close_now(session)
@@ -134,7 +132,7 @@ class Sessions:
             session.used = self._clock()
 
     def _check_open(self, session: Session) -> None:
-        if session.closed:  # while this step waited for its turn
+        if session.ended.is_set():  # while this step waited for its turn
             self.get(session.id)
 
     def _full(self) -> Refused:

@@ -29,7 +29,7 @@ class ServeSettings(Settings):
     timeout: float = setting(10.0, "seconds that an answer may take; beyond it: 504")
     max_sessions: int = setting(1000, "sessions at once, at most; beyond it: 429")
     session_minutes: float = setting(10.0, "minutes without a step after which a session ends")
-    max_connections: int = setting(1000, "connections at once, at most; beyond it: 503")
+    max_connections: int = setting(1000, "requests and WebSockets at once, at most; beyond it: 503")
     threads: int | None = setting(None, "threads that one batch is computed with (torch's own choice)")
     device: str = setting("cpu", "where the model runs: cpu, cuda, cuda:1, mps")
     names: str = setting("", "names of hosts by which the server is reached besides its own, with commas")

@@ -50,8 +50,7 @@ class Watch:
             self._note(scope, route, method, status, time.perf_counter() - began)
 
     def _note(self, scope: Message, route: str, method: str, status: int, seconds: float) -> None:
-        if method != "WEBSOCKET":  # which lasts as long as its client likes
-            self.figures.request(route, method, status, seconds)
+        self.figures.request(route, method, status, seconds)
         if self.log == "none":
             return
         line = {

@@ -3,8 +3,8 @@
 
     w̄_k = (w_T + … + w_k) / (k − T + 1)
 
-The average begins at the first update T after an evaluation that is worse than the best of those but the last n ("the
-non-monotonic trigger"). From then on w̄ is what is evaluated and saved; the optimiser goes on from w.
+The average begins at the first update T after an evaluation that is worse than the best of those before it but the last
+n ("the non-monotonic trigger"). From then on w̄ is what is evaluated and saved; the optimiser goes on from w.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ __all__ = ["Average", "triggered"]
 
 
 def triggered(losses: Sequence[float], patience: int) -> bool:
-    """Whether the last of the validation losses is worse than the best of those but the last `patience` before it.
+    """Whether the last of the validation losses is worse than the best of those before it but their last `patience`.
 
-    >>> triggered([3.0, 2.0, 2.1], 1), triggered([3.0, 2.0, 1.9], 1), triggered([3.0, 3.1], 2)
+    >>> triggered([2.0, 3.0, 2.1], 1), triggered([3.0, 2.0, 2.1], 1), triggered([3.0, 3.1], 1)
     (True, False, False)
     """
-    return len(losses) > patience and losses[-1] > min(losses[: len(losses) - patience])
+    *before, last = losses
+    return len(before) > patience and last > min(before[: len(before) - patience])
 
 
 class Average:

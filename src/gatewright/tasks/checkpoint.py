@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ __all__ = [
     "read_json",
     "read_tensors",
     "replace_file",
+    "replace_files",
     "tensor_bytes",
     "unpack",
     "write_file",
@@ -47,6 +49,8 @@ def pack(tree: Any, path: str = "") -> tuple[Any, dict[str, Tensor]]:
         {'dict': [['step', {'value': 3}], ['m', {'tensor': 'm'}]]}
         >>> unpack(skeleton, tensors)
         {'step': 3, 'm': tensor([0., 0.])}
+        >>> pack(float("inf"))[0]
+        {'float': 'inf'}
     """
     if isinstance(tree, Tensor):
         return {"tensor": path}, {path: tree.detach().cpu().contiguous()}
@@ -56,6 +60,8 @@ def pack(tree: Any, path: str = "") -> tuple[Any, dict[str, Tensor]]:
     if isinstance(tree, (list, tuple)):
         pairs = [pack(value, f"{path}.{number}".lstrip(".")) for number, value in enumerate(tree)]
         return {type(tree).__name__: [part for part, _ in pairs]}, _merge(t for _, t in pairs)
+    if isinstance(tree, float) and not math.isfinite(tree):  # JSON has none
+        return {"float": str(tree)}, {}
     if tree is None or isinstance(tree, (bool, int, float, str)):
         return {"value": tree}, {}
     raise TypeError(f"cannot be saved without pickle: {type(tree).__name__} at {path!r}")
@@ -71,6 +77,8 @@ def unpack(skeleton: Any, tensors: dict[str, Tensor]) -> Any:
     if kind in ("list", "tuple"):
         parts = [unpack(part, tensors) for part in content]
         return parts if kind == "list" else tuple(parts)
+    if kind == "float":
+        return float(content)
     if kind == "value":
         return content
     raise KeyError(kind)
@@ -113,6 +121,14 @@ def replace_file(path: Path, content: bytes) -> None:
         files.replace_file(path, content)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files of a folder that belong together, by name; where one cannot be written, all stay as they are."""
+    try:
+        files.replace_files({folder / name: content for name, content in contents.items()})
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def cannot_write(path: Path, error: OSError) -> FolderError:

@@ -20,25 +20,16 @@ from torch import nn
 
 import gatewright as gw
 from gatewright.tasks.cell import resolve_cell
-from gatewright.tasks.checkpoint import replace_file
-from gatewright.tasks.errors import (
-    DataError,
-    FolderError,
-    SettingsError,
-    TaskError,
-    TextError,
-    TrainingError,
-    first_line,
-)
+from gatewright.tasks.errors import FolderError, SettingsError, TaskError, TrainingError, first_line
 from gatewright.tasks.fabric import launch, make_fabric
 from gatewright.tasks.folder import CONFIG, METRICS, WEIGHTS, json_bytes, model_bytes, of_another_task, read_model
 from gatewright.tasks.progress import check_style
 from gatewright.tasks.report.reported import Reported
 from gatewright.tasks.run_folder import RunFolder, folder_path
-from gatewright.tasks.settings import Settings, TrainingSettings, refuse_unknown, split_settings
+from gatewright.tasks.settings import LIMITS, Settings, TrainingSettings, refuse_unknown, split_settings
 from gatewright.tasks.sources import config_of, find_again, remember
 from gatewright.tasks.task_job import Plan, Prepared, TaskJob, backend_of, train, whole_config
-from gatewright.tasks.tuning.tune import Tuned
+from gatewright.tasks.tuning.tune import Tuned, defaults_of
 
 __all__ = ["Estimator", "Plan", "Prepared", "TaskJob"]
 
@@ -83,6 +74,10 @@ class Estimator(Reported, Tuned, ABC):
         the model whose report is written again: its labels, vocabulary and scales are kept; None for a new run.
         Raises a `TaskError` with a message for people.
         """
+
+    def _sources(self, *args: Any, **sources: Any) -> dict[str, Any]:  # noqa: ARG002 - a task's own has names
+        """What `_prepare` takes, from the arguments of `fit` that hold data or say where they are, by name."""
+        return sources
 
     @classmethod
     def make_network(cls, cell: Any, settings: Any, config: dict[str, Any]) -> nn.Module:
@@ -176,6 +171,9 @@ class Estimator(Reported, Tuned, ABC):
             if "cell" in changes and str(resolve_cell(changes["cell"])) == recipe["equations"]:
                 changes["cell"] = before["cell"]
             cls._refuse_changes(before, changes)
+            if any(changes.get(limit) is not None for limit in LIMITS):
+                usual = defaults_of(cls.training_type)  # the usual length would end a longer run without a word
+                before |= {limit: None for limit in LIMITS if before[limit] == usual[limit]}
             settings = {name: value for name, value in {**before, **changes}.items() if name != "cell"}
             model = cls(gw.parse(recipe["equations"], name=recipe["cell_name"]), **settings)
             config = config_of(run.path / CONFIG, recipe["config_sha256"])
@@ -206,7 +204,7 @@ class Estimator(Reported, Tuned, ABC):
             return self._launch(fabric, path, prepared, where, progress, resume=False)
         folder.begin(overwrite=overwrite)
         try:
-            folder.write_config(whole_config(self.task, self.settings, prepared.config))
+            folder.write({CONFIG: whole_config(self.task, self.settings, prepared.config)})
             return self._launch(fabric, path, prepared, where, progress, resume=False)
         finally:
             folder.put_back()  # where the new run has saved nothing, the one that it was to replace stays
@@ -279,9 +277,8 @@ class Estimator(Reported, Tuned, ABC):
         config = whole_config(self.task, settings, self.config or {})
         run = RunFolder(path)
         run.refuse_foreign()
-        run.write_config(config)
-        replace_file(path / WEIGHTS, model_bytes(self.task, equations, cell_name, config, network.state_dict()))
-        replace_file(path / METRICS, json_bytes(self.metrics))
+        weights = model_bytes(self.task, equations, cell_name, config, network.state_dict())
+        run.write({CONFIG: config, WEIGHTS: weights, METRICS: json_bytes(self.metrics)})
         self._report_saved(path)
 
     @property
@@ -362,7 +359,6 @@ class Estimator(Reported, Tuned, ABC):
 OURS = ("format", "format_version", "task", "settings")
 RUNNING = ("update", "epoch", "train_loss", "learning_rate", "gradient_norm", "gradient_norm_max", "items", "seconds")
 ENDS = {"finished": "at its limit", "early": "early: the validation loss got no better"}
-UNREADABLE = (DataError, TextError)
 
 
 def check_network(make: Any, settings: Any) -> None:

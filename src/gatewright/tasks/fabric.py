@@ -24,14 +24,22 @@ if TYPE_CHECKING:
 
     from gatewright.tasks.settings import TrainingSettings
 
-__all__ = ["all_gather", "all_reduce", "launch", "make_fabric"]
+__all__ = ["all_gather", "all_reduce", "launch", "make_fabric", "started_together"]
 
 # One of these is in the environment of a process that torchrun or a cluster has started.
 LAUNCHERS = {"TORCHELASTIC_RUN_ID", "WORLD_SIZE", "RANK", "NODE_RANK", "SLURM_PROCID", "SLURM_NTASKS", "LSB_JOBID"}
+# What torchrun, srun, jsrun and mpirun tell each process that they start: how many there are.
+WORLD_SIZES = ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "JSM_NAMESPACE_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 MEANT_FOR_THE_USER = (TaskError, MissingExtra, gw.CellError)
 
 for name in ("distributed", "rank_zero"):  # here, for every process comes by: five lines in each run that say nothing
     logging.getLogger(f"lightning_fabric.utilities.{name}").setLevel(logging.WARNING)
+
+
+def started_together() -> int:
+    """How many processes a launcher has started with this one; 1 where none has, as in a batch job of a cluster."""
+    sizes = [os.environ.get(name, "") for name in WORLD_SIZES]
+    return max((int(size) for size in sizes if size.isdecimal()), default=1)
 
 
 def make_fabric(settings: TrainingSettings) -> Fabric:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,20 @@ def config_bytes(task: str, config: dict[str, Any]) -> bytes:
 
 
 def json_bytes(values: Any) -> bytes:
-    """JSON with a final newline, for people and programs."""
-    return (json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
+    """JSON with a final newline, for people and programs; a number that is not finite is null, for JSON has none.
+
+    >>> json_bytes({"loss": 0.5, "perplexity": float("inf")})
+    b'{\\n "loss": 0.5,\\n "perplexity": null\\n}\\n'
+    """
+    return (json.dumps(_finite(values), ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def model_bytes(task: str, equations: str, cell_name: str, config: bytes, weights: dict[str, Tensor]) -> bytes:

@@ -18,8 +18,8 @@ __all__ = ["Job", "Result"]
 
 class Result(NamedTuple):
     """What a loss function returns: the mean loss of this process's items, their number, and what is carried
-    on; a penalty, which is trained on but is no part of the figures; and a factor of the learning rate, the same in
-    every process.
+    on; a penalty, which is trained on but is no part of the figures; a factor of the learning rate, the same in every
+    process; and what the loss counts for among those of other updates, where not the number of items.
     """
 
     loss: Tensor
@@ -27,6 +27,7 @@ class Result(NamedTuple):
     carried: Any = None
     penalty: Tensor | None = None
     rate: float = 1.0
+    weight: float = 0.0
 
 
 class Job(ABC):

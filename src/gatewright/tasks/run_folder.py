@@ -26,6 +26,7 @@ from gatewright.tasks.checkpoint import (
     read_json,
     read_tensors,
     replace_file,
+    replace_files,
     tensor_bytes,
     unpack,
     write_file,
@@ -92,13 +93,13 @@ class RunFolder:
             kept.replace(target)
         self._replaced.rmdir()
 
-    def write_config(self, content: bytes) -> None:
-        """Put `config.json` there, which stays the same for the whole run."""
+    def write(self, contents: dict[str, bytes]) -> None:
+        """Put files there by their names, all or none: a run's `config.json`, which stays the same, or a model."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FolderError(f"{self.path}: cannot be made ({error.strerror}); give another --out") from error
-        replace_file(self.path / CONFIG, content)
+        replace_files(self.path, contents)
 
     def save(self, number: int, tree: dict[str, Any], about: dict[str, Any], model: bytes | None) -> None:
         """Write checkpoint `number`; when this returns, it is on the disk and the ones before it are gone."""

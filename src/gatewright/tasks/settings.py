@@ -17,9 +17,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from gatewright.tasks.errors import SettingsError
 
-__all__ = ["Settings", "TrainingSettings", "defaults", "setting", "split_settings"]
+__all__ = ["LIMITS", "Settings", "TrainingSettings", "defaults", "setting", "split_settings"]
 
 TOO_LARGE = 2**63  # torch and its random generators take 64 bits
+LIMITS = ("updates", "epochs", "minutes")  # settings by which a run ends
 
 
 def setting(default: Any, help: str) -> Any:
@@ -157,7 +158,7 @@ class TrainingSettings(Settings):
     momentum: float = setting(0.0, "of SGD")
     clip: float | None = setting(1.0, "largest norm of the gradient; 0: no clipping")
     averaging: int = setting(
-        0, "NT-ASGD's n: weights are averaged from where validation is worse than the best but the last n; 0: never"
+        0, "NT-ASGD's n: weights are averaged from where validation is worse than the best but the n before; 0: never"
     )
     patience: int | None = setting(10, "evaluations without a better validation loss before stopping; 0: never stop")
     evaluate_every: int | None = setting(None, "updates between evaluations (default: an epoch, at most 500)")
@@ -187,7 +188,7 @@ class TrainingSettings(Settings):
     @property
     def limited(self) -> bool:
         """Whether any limit of the run's length was given."""
-        return not (self.updates is None and self.epochs is None and self.minutes is None)
+        return any(getattr(self, limit) is not None for limit in LIMITS)
 
     # What may change between a run and its resumption: how long, and on what it runs.
     RESUMABLE: ClassVar[frozenset[str]] = frozenset(

@@ -90,6 +90,8 @@ class Trainer:
         self.sums, self.model = no_sums(tree["sums"]), model
         self.histograms.restore(tree.get("histograms"))
         self.average.restore(tree.get("average"))
+        if tree.get("precision"):  # earlier versions did not save it
+            self.fabric.strategy.precision.load_state_dict(tree["precision"])
         self._saved_at = self.progress.seconds
         if len(tree["generators"]) == self.fabric.world_size:
             set_generators(tree["generators"][self.fabric.global_rank])
@@ -117,7 +119,8 @@ class Trainer:
         while self._share() < 1 and not self._stalled():
             loss, count = self._update()
             items += count
-            stop = self._agree(time.perf_counter() - began, interrupt.number)
+            self.progress.seconds, number = self._agree(time.perf_counter() - began, interrupt.number)
+            stop = int(number)
             spent, share = time.perf_counter() - started, self._share()
             self.watcher.update(share, self.progress.update, loss, items / spent, _left(spent, first, share))
             if self._due():
@@ -139,19 +142,20 @@ class Trainer:
         norm = self.fabric.clip_gradients(
             self.network, self.optimizer, max_norm=self.settings.clip or math.inf, error_if_nonfinite=False
         )
-        loss = all_reduce(self.fabric, result.loss.detach()).item() / self.fabric.world_size
+        told = torch.tensor([result.loss.item(), result.items, result.weight or result.items], dtype=torch.float64)
+        loss, items, weight = all_reduce(self.fabric, told).tolist()
+        loss /= self.fabric.world_size
         self._check("loss", loss)
         self.optimizer.step()
         self.average.update()
         self.carried = result.carried
-        items = result.items * self.fabric.world_size
-        self._count(loss, items, math.nan if norm is None else norm.item())
+        self.progress.items += int(items)
+        self._count(loss, weight, math.nan if norm is None else norm.item())
         self._advance()
-        return loss, items
+        return loss, int(items)
 
-    def _count(self, loss: float, items: int, norm: float) -> None:
-        self.progress.items += items
-        self.sums[:2] += torch.tensor([loss * items, items], dtype=torch.float64)
+    def _count(self, loss: float, weight: float, norm: float) -> None:
+        self.sums[:2] += torch.tensor([loss * weight, weight], dtype=torch.float64)
         if math.isfinite(norm):  # in half precision an update with an overflow is left out
             self.sums[2:4] += torch.tensor([norm, 1], dtype=torch.float64)
             self.sums[4] = max(self.sums[4].item(), norm)
@@ -162,6 +166,13 @@ class Trainer:
                 f"update {self.progress.update + 1}: the {what} is {loss}; the last checkpoint is kept; "
                 "start anew with a lower --learning-rate or a smaller --clip"
             )
+
+    def _finite(self, figures: dict[str, float]) -> dict[str, float]:
+        """The figures that are numbers. One that overflows is no reason to end a run."""
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                self.watcher.note(f"update {self.progress.update}: the figure {name} is {value}, and is left out")
+        return {name: value for name, value in figures.items() if math.isfinite(value)}
 
     def _advance(self) -> None:
         p = self.progress
@@ -182,13 +193,9 @@ class Trainer:
         every = self.settings.evaluate_every or min(max(self.job.batches(0), self.job.least_between), 500)
         return self.progress.update % every == 0 or self._share() >= 1
 
-    def _agree(self, seconds: float, stop: int) -> int:
-        """Make the time and a signal the same in all processes; the signal's number, 0 for none."""
-        if self.fabric.world_size > 1:
-            both = torch.tensor([seconds, float(stop)], dtype=torch.float64)
-            seconds, stop = all_reduce(self.fabric, both, "max").tolist()
-        self.progress.seconds = seconds
-        return int(stop)
+    def _agree(self, *numbers: float) -> list[float]:
+        """The largest of each number over all processes: clocks and signals, by which all of them must do the same."""
+        return all_reduce(self.fabric, torch.tensor(numbers, dtype=torch.float64), "max").tolist()
 
     def _evaluate(self, began: float) -> None:
         p, start = self.progress, time.perf_counter()
@@ -196,14 +203,15 @@ class Trainer:
         with self.average.applied():
             figures = self.job.evaluate(self.fabric)
             self._check("validation loss", figures["loss"])
+            figures = self._finite(figures)
             self.histograms.look(p.update)
             best = p.best is None or figures["loss"] < p.best
             if best:
                 self.model = self.job.model_file()
         total, count, norms, updates, largest = self.sums.tolist()
         self.sums.zero_()
-        p.evaluation_seconds = time.perf_counter() - start
-        self._agree(time.perf_counter() - began, 0)
+        now = time.perf_counter()
+        p.seconds, p.evaluation_seconds = self._agree(now - began, now - start)
         row = {
             "update": p.update,
             "epoch": p.epoch + p.index / self.job.batches(p.epoch),
@@ -242,6 +250,7 @@ class Trainer:
             "histograms": self.histograms.tree(),
             "average": self.average.tree(),
             "generators": self._collect(get_generators(self.fabric.device)),
+            "precision": self.fabric.strategy.precision.state_dict(),  # 16-mixed: how its losses are scaled
         }
         self._saved_at = self.progress.seconds
         self._first_process(lambda: self._write(tree))
@@ -257,11 +266,11 @@ class Trainer:
 
     def _first_process(self, write: Callable[[], None]) -> None:
         """Let the first process write; where it cannot, all end, and none waits for another for ever."""
-        error: TaskError | None = None
+        error: Exception | None = None
         if self.fabric.is_global_zero:
             try:
                 write()
-            except TaskError as caught:
+            except Exception as caught:
                 error = caught
         if all_reduce(self.fabric, torch.tensor(int(error is not None)), "max"):
             raise error or TaskError("the first process could not save")
@@ -296,7 +305,7 @@ class Trainer:
 
 
 def no_sums(saved: Tensor | None = None) -> Tensor:
-    """Since the last evaluation: loss times count, count, the gradients' norms, their number, the largest.
+    """Since the last evaluation: loss times weight, weight, the gradients' norms, their number, the largest.
 
     `saved`: those of a checkpoint, of which earlier versions had the first two alone.
     """
@@ -311,6 +320,8 @@ def get_generators(device: torch.device) -> dict[str, Tensor]:
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
     return states
 
 
@@ -319,6 +330,8 @@ def set_generators(states: dict[str, Tensor]) -> None:
     torch.set_rng_state(states["cpu"])
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
+    if "mps" in states and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(states["mps"])
 
 
 def _map(function: Any, tree: Any) -> Any:

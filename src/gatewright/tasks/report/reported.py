@@ -53,7 +53,8 @@ class Reported:
         """What training has shown, as a page: scores beside baselines, curves, examples, gates; `.save(path)`.
 
         data, validation: those of the training. They may be left out after `fit`, and where they were paths that are
-        still there; without them the report has no baselines and no examples. Raises `SettingsError` for other data.
+        still there; without them the report has no baselines and no examples, and says why. Raises `SettingsError` for
+        other data.
         """
         return self._report_on({"data": data, "validation": validation, **options})
 
@@ -64,9 +65,9 @@ class Reported:
         return example_report(model.cell, findings, f"{model.cell_name}, {model.task}")
 
     def _report_on(self, given: dict[str, Any]) -> Report:
-        prepared = self._find_data({name: value for name, value in given.items() if value is not None})
+        prepared, missing = self._find_data({name: value for name, value in given.items() if value is not None})
         watch = self._saved_watch(self.folder) if self.watch is None and self.folder else self.watch
-        return _report(cast("Estimator", self), prepared, watch)
+        return _report(cast("Estimator", self), prepared, watch, missing=missing)
 
     def _reported(self, path: Path) -> Self:
         """Write the report of a run, where it has come to a model."""
@@ -100,28 +101,31 @@ class Reported:
             model.prepared, model.watch = self.prepared, model._saved_watch(path)
             _write(model, path, str(error))
 
-    def _find_data(self, given: dict[str, Any]) -> Prepared | None:
-        """The data of the training: as given, or from where the run found them; None where they are gone.
+    def _find_data(self, given: dict[str, Any]) -> tuple[Prepared | None, str]:
+        """The data of the training, as given or from where the run found them; None and why where they are gone.
 
         Raises `SettingsError` where data that were given are others.
         """
         model = cast("Estimator", self)
         has_data = any(name in given for name in model.data_sources)
         if not has_data and self.prepared is not None:
-            return self.prepared
+            return self.prepared, ""
+        where = self._where()
+        if not has_data and not where:
+            return None, "where they lie is in a run's checkpoints, and there are none here"
         try:
-            sources = find_again(self._where(), given, str((model.metrics.get("data") or {}).get("name", "")))
+            sources = find_again(where, given, str((model.metrics.get("data") or {}).get("name", "")))
             prepared = model._prepare(**sources, config=model.config)
-        except (DataError, TextError, SettingsError, TypeError):
+        except (DataError, TextError, SettingsError, TypeError) as error:
             if has_data:
                 raise
-            return None
+            return None, first_line(error)
         known = (model.metrics.get("data") or {}).get("sha256")
         if known is None or prepared.sha256 == known:
-            return prepared
+            return prepared, ""
         if has_data:
             raise SettingsError(f"{prepared.name}: not the data that this model was trained on; give those")
-        return None
+        return None, f"{prepared.name} has changed since the training"
 
     def _where(self) -> dict[str, Any]:
         """Where the data came from, as the checkpoint's recipe has it."""
@@ -133,15 +137,19 @@ class Reported:
             return {}
 
 
-def _report(model: Estimator, prepared: Any | None, watch: Watch | None = None, failed: str = "") -> Report:
-    """The report of a model; what cannot be made is said in it."""
+def _report(
+    model: Estimator, prepared: Any | None, watch: Watch | None = None, failed: str = "", missing: str = ""
+) -> Report:
+    """The report of a model; what cannot be made is said in it. missing: why there are no data."""
     settings = {"Model": model.settings, "Training": model.training}
     again = f"gatewright report {model.folder}" if model.folder else ""
     run = Run(model.cell, model.metrics, settings, watch, failed, again)
     findings = _guarded_findings(model, prepared)
+    why = [Alert(f"the data of this run were not found again: {missing}", "note")] if missing else []
     data = (model.metrics.get("data") or {}).get("sha256")
     tuned = tuning_sections(model.folder, data, {**model.settings.to_dict(), **model.training.to_dict()})
-    return run_report(run, dataclasses.replace(findings, examples=[*findings.examples, *tuned]))
+    sections, alerts = [*findings.examples, *tuned], [*findings.alerts, *why]
+    return run_report(run, dataclasses.replace(findings, examples=sections, alerts=alerts))
 
 
 def _write(model: Estimator, folder: Path, failed: str = "") -> None:

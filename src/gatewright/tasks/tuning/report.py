@@ -12,6 +12,7 @@ import numpy as np
 from gatewright.inside.pictures.scene import Axis, Line, Panel, Scene
 from gatewright.tasks.report.axis import words
 from gatewright.tasks.report.parts import Figure, Folded, Part, Section, Table, Text
+from gatewright.tasks.tuning.tune import read_range
 
 __all__ = ["TUNING", "tuning_sections"]
 
@@ -81,7 +82,7 @@ def _word(value: Any) -> str:
 
 
 def _picture(trials: list[dict[str, Any]], search: dict[str, Any]) -> Scene:
-    """Parallel coordinates. trials: the best one first."""
+    """Parallel coordinates. trials: the best one first. A line has a gap where a setting is none of those searched."""
     names = [*search, "loss"]
     losses = [_loss(t) or 0.0 for t in trials]
     low, high = min(losses), max(losses)
@@ -104,11 +105,13 @@ def _end(among: dict[str, Any], which: int) -> str:
 
 
 def _place(value: Any, among: dict[str, Any]) -> float:
-    """From 0 to 1 along the values of a setting.
+    """From 0 to 1 along the values of a setting; NaN for one that is none of them, as the first trial's may be.
 
     >>> _place(0.01, {"low": 0.0001, "high": 1.0, "log": True}), _place(64, {"one_of": [32, 64, 128]})
     (0.5, 0.5)
     """
+    if value not in read_range(among):
+        return math.nan
     if "one_of" in among:
         return among["one_of"].index(value) / max(1, len(among["one_of"]) - 1)
     scale = math.log if among["log"] else float

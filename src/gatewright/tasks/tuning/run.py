@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gatewright as gw
 from gatewright.tasks.checkpoint import replace_file
 from gatewright.tasks.errors import FolderError, SettingsError, TaskError
-from gatewright.tasks.fabric import LAUNCHERS
+from gatewright.tasks.fabric import started_together
 from gatewright.tasks.folder import CHECKPOINTS, json_bytes, of_another_task
 from gatewright.tasks.interrupt import Interrupt
 from gatewright.tasks.progress import Silent, make_watcher
@@ -68,8 +67,8 @@ def run_tuning(
     progress: str,
 ) -> None:
     """Have the trials made, then train in full; `model` becomes the result."""
-    _refuse_launchers()
-    study, sources = (_again if resume else _new)(model, sources, search, out, overwrite)
+    _refuse_several(model.training.nodes)
+    study, sources = (_again if resume else _new)(model, model._sources(**sources), search, out, overwrite)
     with Interrupt() as interrupt:
         while study.done < trials:
             stopped = _try(model, study, sources, out, trials, progress, interrupt)
@@ -85,11 +84,12 @@ def run_tuning(
     _train(model, study, sources, out, progress)
 
 
-def _refuse_launchers() -> None:
-    if LAUNCHERS & os.environ.keys():
+def _refuse_several(nodes: int) -> None:
+    started = max(started_together(), nodes)
+    if started > 1:
         raise SettingsError(
-            "tune: this process was started by torchrun or a cluster, and each of them would make trials of its own; "
-            "tune in one process (it may use several devices), then train with the best settings"
+            f"tune: this process is one of {started} that torchrun or a cluster starts, and each of them would make "
+            "trials of its own; tune in one process (it may use several devices), then train with the best settings"
         )
 
 

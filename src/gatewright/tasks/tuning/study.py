@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gatewright.tasks.errors import FolderError, MissingExtra, first_line
-from gatewright.tasks.tuning.tune import Between, OneOf
+from gatewright.tasks.tuning.tune import Between, OneOf, read_range
 
 if TYPE_CHECKING:
     import optuna
@@ -69,7 +69,7 @@ class Study:
                 plan = found.user_attrs["plan"]
                 for trial in found.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
                     found.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            search = {name: _read(words) for name, words in plan["search"].items()}
+            search = {name: read_range(words) for name, words in plan["search"].items()}
             return cls(found, plan, search, plan["seed"])
         except (KeyError, ValueError, TypeError) as error:
             raise FolderError(
@@ -92,7 +92,8 @@ class Study:
             self.study.set_user_attr("trained", value)
 
     def ask(self) -> tuple[optuna.Trial, dict[str, Any]]:
-        """A new trial, and its settings: at first those of the plan, then proposals.
+        """A new trial, and its settings: at first those of the plan, then proposals. Of the plan's, Optuna is told what
+        lies in the range that is searched; what does not is kept beside it, and proposals do not follow from it.
 
         Its random numbers follow from the seed and from how many trials are over, whatever was killed between them.
         """
@@ -101,12 +102,18 @@ class Study:
         numbers = np.random.SeedSequence([self.seed, number]).generate_state(1)
         self.study.sampler = optuna.samplers.TPESampler(n_startup_trials=RANDOM, seed=int(numbers[0]))
         self.study.pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=GRACE)
-        if number == 0 and not self.study.get_trials(states=(optuna.trial.TrialState.WAITING,)):
-            began = {name: self.plan["settings"][name] for name in self.search}
-            self.study.enqueue_trial({name: value for name, value in began.items() if value in self.search[name]})
+        if number:
+            with _quiet():
+                trial = self.study.ask({name: _distribution(among) for name, among in self.search.items()})
+            return trial, dict(trial.params)
+        began = {name: self.plan["settings"][name] for name in self.search}
+        known = {name: value for name, value in began.items() if value in self.search[name]}
         with _quiet():
-            trial = self.study.ask({name: _distribution(among) for name, among in self.search.items()})
-        return trial, dict(trial.params)
+            if not self.study.get_trials(states=(optuna.trial.TrialState.WAITING,)):
+                self.study.enqueue_trial(known)
+            trial = self.study.ask({name: _distribution(self.search[name]) for name in known})
+            trial.set_user_attr("settings", began)
+        return trial, began
 
     def tell(
         self,
@@ -171,7 +178,7 @@ def _row(number: int, trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
         "why": about["why"],
         "like": about["like"],
         "data": about.get("data"),
-        "settings": dict(trial.params),
+        "settings": dict(trial.user_attrs.get("settings", trial.params)),
     }
 
 
@@ -187,10 +194,6 @@ def spelled(search: dict[str, Any]) -> dict[str, Any]:
         else {"low": among.low, "high": among.high, "log": among.log}
         for name, among in search.items()
     }
-
-
-def _read(words: dict[str, Any]) -> Between | OneOf:
-    return OneOf(*words["one_of"]) if "one_of" in words else Between(**words)
 
 
 def _distribution(among: Between | OneOf) -> Any:

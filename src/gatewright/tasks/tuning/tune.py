@@ -83,6 +83,15 @@ class OneOf:
         return any(value == v and type(value) is type(v) for v in self.values)
 
 
+def read_range(words: dict[str, Any]) -> Between | OneOf:
+    """A range as `spelled` writes it.
+
+    >>> read_range({"one_of": [64, 128]})
+    OneOf(64, 128)
+    """
+    return OneOf(*words["one_of"]) if "one_of" in words else Between(**words)
+
+
 class Tuned:
     """What an estimator can have tuned. search: what is varied, by the names of settings, each with its range.
     units: settings on which hangs what the validation loss is counted in, so that trials with others do not compare.
