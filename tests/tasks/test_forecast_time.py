@@ -131,6 +131,8 @@ def test_text_is_read_as_times(texts):
 
 
 BAD = [
+    (["28.02.2023", "29.02.2023"], "row 1: '29.02.2023' is no day of the calendar"),
+    (["20240430", "20240431"], "row 1: '20240431' is no day of the calendar"),
     (["2020-01-01", "soon"], "row 1: 'soon' cannot be read as a time; write times as 2024-01-31"),
     (["01/02/2020", "02/03/2020"], "row 0: '01/02/2020' may be 2020-01-02 or 2020-02-01"),
     (["2020-01-01", None], "row 1: the time is missing"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -38,6 +39,7 @@ MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 CLOCKS = ("", " %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S")
 DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y")
 FORMATS = ("%Y-%m", "%Y/%m", "%b %Y", "%B %Y", "%b-%Y", *(date + clock for date in DATES for clock in CLOCKS))
+CARRIED = 3  # days of the next month that a month of 31 days has where it has 28
 LENGTHS = {"us": 1, "ms": 1000, "s": SECOND, "min": MINUTE, "h": HOUR}
 MONTHS = {"M": 1, "Q": 3, "Y": 12}
 
@@ -293,6 +295,7 @@ def _parse(table: Table, name: str, column: pa.Array) -> pa.Array:
     fitting = [f for f in FORMATS if nulls[f] == 0]
     if fitting:
         _refuse_two_readings(table, name, column, [parsed[f] for f in fitting])
+        _refuse_no_days(table, name, column, fitting[0], parsed[fitting[0]])
         return parsed[fitting[0]]
     if all(_is_whole(value) for value in column.to_pylist()):
         return column.cast(pa.int64())
@@ -313,6 +316,19 @@ def _refuse_two_readings(table: Table, name: str, column: pa.Array, readings: li
             raise DataError(
                 f"{_at(table, name, row)}: {column[row].as_py()!r} may be {one} or {two}; write times as 2024-01-31"
             )
+
+
+def _refuse_no_days(table: Table, name: str, column: pa.Array, form: str, parsed: pa.Array) -> None:
+    """Arrow reads the 30th of February as the 1st or 2nd of March."""
+    import pyarrow.compute as pc
+
+    compute: Any = pc
+    for row in np.flatnonzero(compute.day(parsed).to_numpy() <= CARRIED if "%d" in form else ()):
+        text = column[int(row)].as_py()
+        try:
+            datetime.strptime(text.strip(), form)
+        except ValueError as error:
+            raise DataError(f"{_at(table, name, int(row))}: {text!r} is no day of the calendar; correct it") from error
 
 
 def has_zone(text: str) -> bool:
