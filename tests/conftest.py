@@ -1,6 +1,7 @@
 """Settings of the whole run."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -37,7 +38,11 @@ def _one_thread_and_a_seed():
 
 
 def pytest_configure(config):
-    """Kernels are kept between runs, and for all processes of one run, in the folder where pytest keeps its own."""
+    """Kernels are kept between runs, and for all processes of one run, in the folder where pytest keeps its own. What a
+    shell runs in the background ignores Ctrl-C, and so would the programs that tests stop by it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.pluginmanager.has_plugin("cacheprovider") and "GATEWRIGHT_CACHE" not in os.environ:
         folder = config.cache.mkdir("kernels")
         folder.chmod(0o700)  # what others could write to is refused

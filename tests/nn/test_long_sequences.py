@@ -193,9 +193,8 @@ def test_gradients_of_each_sample(backend):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dynamic", [False, True])
-@pytest.mark.parametrize("compiler", ["aot_eager", "inductor"])
-def test_compiled(dynamic, compiler):
+@pytest.mark.parametrize(("compiler", "dynamic"), [("aot_eager", False), ("inductor", True)])
+def test_compiled(compiler, dynamic):
     """In processes of their own: the tests' checks of types cannot be traced. With dynamic, √T is a symbol's."""
     code = (
         "import torch, gatewright as gw\n"

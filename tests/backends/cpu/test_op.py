@@ -589,8 +589,9 @@ def model_gradients(model: Model, call, x, *args) -> list[torch.Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
-@pytest.mark.parametrize("dynamic", [None, True])
+@pytest.mark.parametrize(
+    ("backend", "dynamic"), [("eager", None), ("aot_eager", True), ("inductor", None), ("inductor", True)]
+)
 def test_compile(kernel, unchecked, backend, dynamic):
     torch._dynamo.reset()
     model = Model("lstm", every=True, record=("f",))
