@@ -214,6 +214,7 @@ def test_any_cell(cell, num_layers):
         {"lowercase": False},
         {"min_count": 20},
         {"intent_weight": 0.2},
+        {"label_smoothing": 0.2},
         {"embedding_size": 7},
         {"character_hidden": 4},
         {"character_size": 3},
@@ -442,6 +443,17 @@ def test_rare_words_are_unknown_now_and_then_in_training_alone():
     assert torch.allclose(unknown, (5 / (5 + counts)).double(), atol=0.15)
     made.eval()
     assert torch.equal(made._some_unknown(words), words)
+
+
+def test_intents_are_smoothed_in_training_alone():
+    plain, data = network(dropout=0.0, word_dropout=0.0)
+    smooth = network(dropout=0.0, word_dropout=0.0, label_smoothing=0.3)[0]
+    smooth.load_state_dict(plain.state_dict())
+    batch = collate(data, np.arange(20))
+    out, smoothed = plain.train()(batch), smooth.train()(batch)
+    spread = -out.intents.log_softmax(-1).mean(-1)
+    assert torch.allclose(smoothed.intent_loss, 0.7 * out.intent_loss + 0.3 * spread)
+    assert torch.equal(smooth.eval()(batch).intent_loss, plain.eval()(batch).intent_loss)
 
 
 # -- vectors ---------------------------------------------------------------------------------------------------------

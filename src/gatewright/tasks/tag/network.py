@@ -216,5 +216,6 @@ class TagNetwork(nn.Module):
         if not self.intents:
             return intents.sum(-1)
         known = (batch.intents >= 0) & (batch.intents < self.intents)
-        nats = F.cross_entropy(intents, batch.intents.clamp(0, self.intents - 1), reduction="none")
+        true, smoothing = batch.intents.clamp(0, self.intents - 1), self.settings.label_smoothing * self.training
+        nats = F.cross_entropy(intents, true, reduction="none", label_smoothing=smoothing)
         return nats.where(known, 0)

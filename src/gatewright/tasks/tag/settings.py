@@ -29,6 +29,7 @@ class TagSettings(Settings):
         True, "predicted tags follow BIO (or BIOES), but for breaks that the training data have"
     )
     intent_weight: float = setting(1.0, "weight of the intent's loss beside that of the tags")
+    label_smoothing: float = setting(0.0, "share of a true intent that is spread over all intents, in training")
     intent_to_tags: bool = setting(True, "the tags see the distribution over intents")
     pooling: Literal["attention", "max", "mean"] = setting("attention", "what the intent reads of the words")
     dropout: float = setting(0.5, "of the words' vectors, between layers and of the output; one mask for a sentence")
@@ -51,7 +52,7 @@ class TagSettings(Settings):
             self._at_least(name, 1)
         for name in ("intent_weight", "word_dropout"):
             self._at_least(name, 0)
-        self._below_one("dropout", "recurrent_dropout", "validation")
+        self._below_one("dropout", "recurrent_dropout", "validation", "label_smoothing")
         if self.validation == 0:
             raise SettingsError("setting validation: expected a share above 0, got 0.0; early stopping needs some data")
         if self.characters == "recurrent" and self.character_hidden % 2:
