@@ -3,10 +3,13 @@
     python benchmarks/results/intents.py [--data-set atis] [--seeds 5] [--cell lstm] [--data FOLDER] [--json FILE]
 
 Prints, for every seed, span F1 as conlleval counts it, the share of right intents and of sentences without any error,
-on the test sentences; the weights are those with the best validation loss, and the settings were chosen on the
-validation sentences too. Intents of ATIS that name several (`a#b`) are classes of their own, as in the papers, and one
-that training does not have counts as wrong. No word vectors are read, and nothing but the training sentences is
-trained on.
+on the test sentences; the weights are those with the best validation loss. Intents of ATIS that name several (`a#b`)
+are classes of their own, as in the papers, and one that training does not have counts as wrong. No word vectors are
+read, and nothing but the training sentences is trained on.
+
+The settings were chosen on the validation sentences: on those of SNIPS, averaged weights at a constant rate gave 94.1 /
+98.3 / 85.5 (slot F1 / intents / sentences, seeds 0, 1, 2 and 4), the cosine schedule 93.6 / 98.2 / 84.3. With one or
+two seeds, the maximum in place of attention, a heavier intent, and a smoothed one gave no more.
 
 Target, mean of 5 seeds: slot F1 95.2 / 91.8 (ATIS / SNIPS), intents 95.0 / 97.3. Published, slot F1 / intents /
 sentences, on ATIS and on SNIPS:
@@ -30,7 +33,10 @@ import torch
 import gatewright as gw
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data" / "nlu_intent_slots"
-SETTINGS = {"atis": {"epochs": 25}, "snips": {"epochs": 12}}  # the others are the defaults
+SETTINGS = {  # the others are the defaults
+    "atis": {"epochs": 25},
+    "snips": {"epochs": 13, "schedule": "constant", "averaging": 1},
+}
 TARGETS = {"atis": (95.2, 95.0), "snips": (91.8, 97.3)}
 MEASURES = {"f1": "slot F1", "intent_accuracy": "intents", "sentence_accuracy": "sentences"}
 
@@ -55,7 +61,8 @@ def main() -> None:
     """Train with every seed, and score the test sentences once each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-set", choices=[*SETTINGS], action="append", help="default: both")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0, help="the first one")
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
     parser.add_argument("--cell", default="lstm")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--json", type=Path, help="append the figures as a line of JSON for each data set")
@@ -69,7 +76,7 @@ def main() -> None:
             raise SystemExit(f"{options.data / name}: no such folder; give the one of atis and snips with --data")
         print(f"\n{name:9} {options.cell}, {SETTINGS[name]}")
         runs = []
-        for seed in range(options.seeds):
+        for seed in range(options.seed, options.seed + options.seeds):
             runs.append(run(name, options.cell, seed, options.data))
             shown = ", ".join(
                 f"{what} {runs[-1][f'test_{key}']:.2f} (validation {runs[-1][f'valid_{key}']:.2f})"
