@@ -589,9 +589,7 @@ def model_gradients(model: Model, call, x, *args) -> list[torch.Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("backend", "dynamic"), [("eager", None), ("aot_eager", True), ("inductor", None), ("inductor", True)]
-)
+@pytest.mark.parametrize(("backend", "dynamic"), [("eager", None), ("aot_eager", None), ("inductor", True)])
 def test_compile(kernel, unchecked, backend, dynamic):
     torch._dynamo.reset()
     model = Model("lstm", every=True, record=("f",))
